@@ -1,0 +1,3 @@
+module github.com/acp-go/acp
+
+go 1.26.0
