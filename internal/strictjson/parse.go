@@ -1,0 +1,300 @@
+// Package strictjson reads one JSON object in one pass and refuses everything
+// that two readers could understand differently: duplicate member names, names
+// that match only in another case, invalid UTF-8, lone surrogates, and anything
+// after the object. encoding/json accepts all of these.
+//
+// It is made for the header and the claims of a JWT: nothing is converted before
+// it is asked for, and nothing is reflected over.
+package strictjson
+
+import (
+	"fmt"
+	"unicode/utf8"
+)
+
+const (
+	// maxDepth is how deep objects and arrays may be nested, the outermost included.
+	maxDepth = 32
+	// maxMembers is how many members one object may have.
+	maxMembers = 1000
+	// mapFrom is the number of members from which a map finds duplicates:
+	// below it, comparing is faster and needs no allocation.
+	mapFrom = 16
+)
+
+// Member is one name of an object, unescaped, and its value.
+type Member struct {
+	Name  string
+	Value Value
+}
+
+// Object holds the members of a JSON object in the order of the text. Names are
+// unique. nil is an object that holds nothing.
+type Object []Member
+
+// Value returns the member of exactly this name. ok is false when there is none;
+// a member that is null is there.
+func (o Object) Value(name string) (v Value, ok bool) {
+	for i := range o {
+		if o[i].Name == name {
+			return o[i].Value, true
+		}
+	}
+	return nil, false
+}
+
+// Parse reads data, which must be one JSON object with nothing but white space
+// around it, and validates all of it. The values alias data, which must not
+// change afterwards. The text of an error holds nothing of the input.
+func Parse(data []byte) (Object, error) { return parse(data, false) }
+
+// ParseOuter is Parse without the search for duplicates inside the members: for a
+// document whose parts are then parsed one by one, so that a bad one spoils only itself.
+func ParseOuter(data []byte) (Object, error) { return parse(data, true) }
+
+func parse(data []byte, outer bool) (Object, error) {
+	// RFC 8259 section 8.1; encoding/json puts U+FFFD instead, which makes two subjects one.
+	if !utf8.Valid(data) {
+		return nil, &syntaxError{what: "invalid UTF-8"}
+	}
+	s := scanner{data: data, text: string(data), outer: outer} // one copy, so that names need none
+	s.space()
+	if s.peek() != '{' {
+		return nil, s.fail("not an object")
+	}
+	members := make(Object, 0, 12)
+	if err := s.object(1, &members); err != nil {
+		return nil, err
+	}
+	s.space()
+	if s.pos != len(data) {
+		return nil, s.fail("data after the object")
+	}
+	return members, nil
+}
+
+// syntaxError says where the text is wrong, without quoting it.
+type syntaxError struct {
+	what string
+	pos  int
+}
+
+func (e *syntaxError) Error() string {
+	return fmt.Sprintf("json: %s (byte %d)", e.what, e.pos)
+}
+
+// scanner walks over data, which is valid UTF-8. text is the same as a string.
+type scanner struct {
+	data  []byte
+	text  string
+	pos   int
+	outer bool     // whether nested objects may hold duplicates
+	names []string // of the nested objects that are open, innermost last
+}
+
+func (s *scanner) fail(what string) error { return &syntaxError{what: what, pos: s.pos} }
+
+// peek returns the next byte, and 0, which no JSON text has there, at the end.
+func (s *scanner) peek() byte {
+	if s.pos < len(s.data) {
+		return s.data[s.pos]
+	}
+	return 0
+}
+
+func (s *scanner) space() {
+	for s.pos < len(s.data) {
+		switch s.data[s.pos] {
+		case ' ', '\t', '\r', '\n':
+			s.pos++
+		default:
+			return
+		}
+	}
+}
+
+// value walks over one value; depth is that of what holds it.
+func (s *scanner) value(depth int) error {
+	switch c := s.peek(); {
+	case c == '"':
+		_, err := s.quoted()
+		return err
+	case c == '-' || '0' <= c && c <= '9':
+		return s.number()
+	case c == '{':
+		return s.object(depth+1, nil)
+	case c == '[':
+		return s.array(depth + 1)
+	case c == 't':
+		return s.literal("true")
+	case c == 'f':
+		return s.literal("false")
+	case c == 'n':
+		return s.literal("null")
+	}
+	return s.fail("a value is missing")
+}
+
+func (s *scanner) literal(want string) error {
+	if len(s.data)-s.pos < len(want) || string(s.data[s.pos:s.pos+len(want)]) != want {
+		return s.fail("unknown literal")
+	}
+	s.pos += len(want)
+	return nil
+}
+
+// object walks over an object. With into, its members are kept there; without,
+// their names are only compared.
+func (s *scanner) object(depth int, into *Object) error {
+	if depth > maxDepth {
+		return s.fail("nested too deep")
+	}
+	s.pos++ // {
+	s.space()
+	if s.peek() == '}' {
+		s.pos++
+		return nil
+	}
+	base := len(s.names)
+	defer func() { s.names = s.names[:base] }()
+	var seen map[string]struct{}
+	for n := 0; ; n++ {
+		if n == maxMembers {
+			return s.fail("too many members")
+		}
+		if s.peek() != '"' {
+			return s.fail("a member name is missing")
+		}
+		at := s.pos
+		name, err := s.name()
+		if err != nil {
+			return err
+		}
+		if n == mapFrom && (into != nil || !s.outer) {
+			seen = make(map[string]struct{}, 4*mapFrom)
+			for i := range n {
+				if into != nil {
+					seen[(*into)[i].Name] = struct{}{}
+				} else {
+					seen[s.names[base+i]] = struct{}{}
+				}
+			}
+		}
+		duplicate := false
+		switch {
+		case s.outer && into == nil:
+		case seen != nil:
+			_, duplicate = seen[name]
+			seen[name] = struct{}{}
+		case into != nil:
+			_, duplicate = into.Value(name)
+		default:
+			for _, known := range s.names[base:] {
+				duplicate = duplicate || known == name
+			}
+		}
+		if duplicate {
+			s.pos = at
+			return s.fail("duplicate member") // RFC 7515 section 4, RFC 7519 section 4
+		}
+		if into == nil && seen == nil && !s.outer {
+			s.names = append(s.names, name)
+		}
+		s.space()
+		if s.peek() != ':' {
+			return s.fail("a colon is missing")
+		}
+		s.pos++
+		s.space()
+		start := s.pos
+		if err := s.value(depth); err != nil {
+			return err
+		}
+		if into != nil {
+			*into = append(*into, Member{Name: name, Value: Value(s.data[start:s.pos:s.pos])})
+		}
+		s.space()
+		switch s.peek() {
+		case ',':
+			s.pos++
+			s.space()
+		case '}':
+			s.pos++
+			return nil
+		default:
+			return s.fail("a comma or a brace is missing")
+		}
+	}
+}
+
+func (s *scanner) array(depth int) error {
+	if depth > maxDepth {
+		return s.fail("nested too deep")
+	}
+	s.pos++ // [
+	s.space()
+	if s.peek() == ']' {
+		s.pos++
+		return nil
+	}
+	for {
+		if err := s.value(depth); err != nil {
+			return err
+		}
+		more, err := s.next()
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// next walks over what follows an element of an array: more is false at its end.
+func (s *scanner) next() (more bool, err error) {
+	s.space()
+	switch s.peek() {
+	case ',':
+		s.pos++
+		s.space()
+		return true, nil
+	case ']':
+		s.pos++
+		return false, nil
+	}
+	return false, s.fail("a comma or a bracket is missing")
+}
+
+// number walks over a number (RFC 8259 section 6).
+func (s *scanner) number() error {
+	if s.peek() == '-' {
+		s.pos++
+	}
+	if s.peek() == '0' {
+		s.pos++
+	} else if !s.digits() {
+		return s.fail("a digit is missing")
+	}
+	if s.peek() == '.' {
+		s.pos++
+		if !s.digits() {
+			return s.fail("a digit is missing")
+		}
+	}
+	if c := s.peek(); c == 'e' || c == 'E' {
+		s.pos++
+		if c := s.peek(); c == '+' || c == '-' {
+			s.pos++
+		}
+		if !s.digits() {
+			return s.fail("a digit is missing")
+		}
+	}
+	return nil
+}
+
+func (s *scanner) digits() bool {
+	start := s.pos
+	for s.pos < len(s.data) && '0' <= s.data[s.pos] && s.data[s.pos] <= '9' {
+		s.pos++
+	}
+	return s.pos > start
+}

@@ -1,0 +1,126 @@
+package strictjson
+
+import "bytes"
+
+// Value is the raw text of one JSON value, as it stands in an Object that Parse
+// returned. Any other text is safe too, but what the methods then say is not judged.
+type Value []byte
+
+// starts says whether the value's first byte, which tells its kind, is c.
+func (v Value) starts(c byte) bool { return len(v) > 0 && v[0] == c }
+
+// IsNull reports whether the value is null.
+func (v Value) IsNull() bool { return v.starts('n') }
+
+// IsString reports whether the value is a string.
+func (v Value) IsString() bool { return v.starts('"') }
+
+// IsNumber reports whether the value is a number.
+func (v Value) IsNumber() bool {
+	return len(v) > 0 && (v[0] == '-' || '0' <= v[0] && v[0] <= '9')
+}
+
+// IsObject reports whether the value is an object.
+func (v Value) IsObject() bool { return v.starts('{') }
+
+// IsArray reports whether the value is an array.
+func (v Value) IsArray() bool { return v.starts('[') }
+
+// IsBool reports whether the value is true or false.
+func (v Value) IsBool() bool { return v.starts('t') || v.starts('f') }
+
+// String returns a string's text, unescaped. ok is false for every other kind.
+func (v Value) String() (text string, ok bool) {
+	if len(v) < 2 || v[0] != '"' || v[len(v)-1] != '"' {
+		return "", false
+	}
+	inside := v[1 : len(v)-1]
+	if bytes.IndexByte(inside, '\\') < 0 {
+		return string(inside), true
+	}
+	return unescape(inside)
+}
+
+// Strings returns the elements of an array that holds nothing but strings; it is
+// not nil then. ok is false for everything else.
+func (v Value) Strings() (list []string, ok bool) {
+	if !v.IsArray() {
+		return nil, false
+	}
+	s := scanner{data: v}
+	s.pos++
+	s.space()
+	if s.peek() == ']' {
+		return []string{}, true
+	}
+	list = make([]string, 0, min(1+bytes.Count(v, []byte{','}), 16))
+	for {
+		start := s.pos
+		if s.peek() != '"' {
+			return nil, false
+		}
+		if _, err := s.quoted(); err != nil {
+			return nil, false
+		}
+		text, ok := Value(v[start:s.pos]).String()
+		if !ok {
+			return nil, false
+		}
+		list = append(list, text)
+		more, err := s.next()
+		if err != nil {
+			return nil, false
+		}
+		if !more {
+			return list, true
+		}
+	}
+}
+
+// Array returns the elements of an array, which alias the value. ok is false for
+// every other kind, and for an array of more than most elements.
+func (v Value) Array(most int) (list []Value, ok bool) {
+	if !v.IsArray() {
+		return nil, false
+	}
+	s := scanner{data: v, text: string(v), outer: true}
+	s.pos++
+	s.space()
+	if s.peek() == ']' {
+		return []Value{}, true
+	}
+	for {
+		start := s.pos
+		if err := s.value(1); err != nil || len(list) == most {
+			return nil, false
+		}
+		list = append(list, v[start:s.pos:s.pos])
+		more, err := s.next()
+		if err != nil {
+			return nil, false
+		}
+		if !more {
+			return list, true
+		}
+	}
+}
+
+// Bool returns the value of true or false. ok is false for every other kind.
+func (v Value) Bool() (value, ok bool) {
+	switch string(v) {
+	case "true":
+		return true, true
+	case "false":
+		return false, true
+	}
+	return false, false
+}
+
+// Object returns the members of an object. ok is false for every other kind.
+func (v Value) Object() (o Object, ok bool) {
+	if !v.IsObject() {
+		return nil, false
+	}
+	o, err := Parse(v)
+	return o, err == nil
+}
