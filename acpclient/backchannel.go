@@ -1,0 +1,198 @@
+package acpclient
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Deadlines where the caller's context has none sooner, and the bound of every answer.
+const (
+	tokenTimeout    = 10 * time.Second
+	fetchTimeout    = 5 * time.Second
+	revokeTimeout   = 2 * time.Second
+	maxResponseBody = 1 << 20
+)
+
+// backChannel carries every request to the authorization server, x/oauth2's included.
+// It adds the client's credentials, sets the deadline, follows no redirect, reads no
+// more than 1 MiB, and lets the answer be judged before anybody else reads it.
+type backChannel struct {
+	base     http.RoundTripper
+	clientID string
+	auth     ClientAuth // nil: public client
+	issuer   string
+	now      func() time.Time
+}
+
+// call says what a request is; it travels in the request's context, because x/oauth2
+// gives no other way.
+type call struct {
+	timeout       time.Duration
+	authenticated bool
+	methods       []string // of the token endpoint, by metadata
+	// idempotency, when not "", is hashed into ACP's X-Idempotency-Key.
+	idempotency string
+	// judge sees the whole answer; what it returns is what the caller reads.
+	judge func(*answer) ([]byte, error)
+}
+
+type callKey struct{}
+
+// answer is a response whose body was read to its end.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	now    time.Time
+}
+
+// RoundTrip implements http.RoundTripper for requests whose context holds a call.
+func (b *backChannel) RoundTrip(req *http.Request) (*http.Response, error) {
+	c, ok := req.Context().Value(callKey{}).(*call)
+	if !ok {
+		return nil, errors.New("acpclient: a request without a call")
+	}
+	ctx, cancel := context.WithTimeout(req.Context(), c.timeout)
+	defer cancel()
+	out := req.Clone(ctx)
+	out.Header.Set("Accept", "application/json")
+	out.Header.Set("User-Agent", "acp-go")
+	var secrets []string
+	if c.authenticated {
+		var err error
+		if secrets, err = b.authenticate(out, c); err != nil {
+			return nil, err
+		}
+	}
+	if c.idempotency != "" {
+		// Not in canonical form: under that name net/http would take the header for a
+		// licence to send the request twice by itself.
+		out.Header["x-idempotency-key"] = []string{idempotencyKey(b.clientID, c.idempotency)}
+	}
+	res, err := b.base.RoundTrip(out)
+	if err != nil {
+		return nil, b.transportError(ctx, err)
+	}
+	defer res.Body.Close()
+	a := &answer{status: res.StatusCode, header: res.Header, now: b.now()}
+	if a.status >= 300 && a.status < 400 {
+		// RFC 9700 4.12: the credentials of this request are for this endpoint alone.
+		return nil, invalidResponse("response_malformed", fmt.Sprintf("a redirect, status %d, which is not followed", a.status))
+	}
+	a.body, err = io.ReadAll(io.LimitReader(res.Body, maxResponseBody+1))
+	switch {
+	case err != nil:
+		return nil, b.transportError(ctx, err)
+	case len(a.body) > maxResponseBody:
+		return nil, invalidResponse("response_too_large", "more than 1 MiB")
+	}
+	body, err := c.judge(a)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.scrub(secrets)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{
+		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
+		Header:        http.Header{"Content-Type": {"application/json"}},
+		Body:          io.NopCloser(bytes.NewReader(body)),
+		ContentLength: int64(len(body)),
+	}, nil
+}
+
+// transportError tells our own deadline and the caller's from a broken connection.
+func (b *backChannel) transportError(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = context.DeadlineExceeded
+	}
+	return unavailable(err, 0)
+}
+
+// authenticate replaces the form of a POST by one that carries the credentials, and
+// returns the secrets in it.
+func (b *backChannel) authenticate(req *http.Request, c *call) (secrets []string, err error) {
+	raw, err := io.ReadAll(req.Body)
+	req.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(raw))
+	if err != nil {
+		return nil, err
+	}
+	if b.auth == nil {
+		form.Set("client_id", b.clientID)
+	} else if err := b.auth.authenticate(&credentials{
+		clientID: b.clientID, issuer: b.issuer, methods: c.methods, form: form, header: req.Header, now: b.now(),
+	}); err != nil {
+		return nil, err
+	}
+	encoded := form.Encode()
+	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(encoded)), nil }
+	req.Body, _ = req.GetBody()
+	req.ContentLength = int64(len(encoded))
+	for _, name := range []string{"code", "code_verifier", "refresh_token", "token", "client_secret", "client_assertion"} {
+		secrets = append(secrets, form.Get(name))
+	}
+	if s, ok := b.auth.(clientSecret); ok {
+		secrets = append(secrets, s.value)
+	}
+	return secrets, nil
+}
+
+// idempotencyKey is the same for every attempt to redeem the same code or refresh
+// token, in this process or another, so that ACP replays its first answer for a minute
+// instead of taking the second attempt for a theft.
+func idempotencyKey(clientID, secret string) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "acp idempotency\n%d\n%s\n%s", len(clientID), clientID, secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// get fetches a document. The judge's result is returned.
+func (b *backChannel) get(ctx context.Context, endpoint string, header http.Header, judge func(*answer) ([]byte, error)) ([]byte, error) {
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, callKey{}, &call{timeout: fetchTimeout, judge: judge}),
+		http.MethodGet, endpoint, nil)
+	if err != nil {
+		return nil, invalidResponse("metadata", "an endpoint is not a URL")
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	return b.body(req)
+}
+
+// post sends a form with the client's credentials.
+func (b *backChannel) post(ctx context.Context, endpoint string, form url.Values, c *call) ([]byte, error) {
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, callKey{}, c),
+		http.MethodPost, endpoint, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, invalidResponse("metadata", "an endpoint is not a URL")
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return b.body(req)
+}
+
+func (b *backChannel) body(req *http.Request) ([]byte, error) {
+	res, err := b.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(res.Body)
+}
+
+// closeIdle ends the connections that wait for a next request.
+func (b *backChannel) closeIdle() {
+	if t, ok := b.base.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}

@@ -1,0 +1,92 @@
+package acpclient
+
+import (
+	"crypto/subtle"
+	"net/url"
+	"slices"
+	"unicode/utf8"
+)
+
+const (
+	maxCode  = 8 << 10 // bytes of an authorization code
+	maxState = 256
+)
+
+// judgeCallback returns the code of a callback that is the answer to the flow. An *Error
+// is the server's answer, any other error means that it is none.
+func (c *Client) judgeCallback(m *Metadata, flow *Flow, callback url.Values) (code string, err error) {
+	for name, values := range callback {
+		if len(values) > 1 { // RFC 6749 3.1
+			return "", invalidCallback("duplicate_parameter", clean(name)+" is there twice")
+		}
+	}
+	// RFC 6749 10.12: the state binds the callback to the browser that started the flow.
+	state := callback.Get("state")
+	switch {
+	case state == "":
+		return "", invalidCallback("state_missing", "no state")
+	case flow == nil:
+		return "", invalidCallback("state_missing", "no flow was kept")
+	case flow.State == "" || flow.Verifier == "" || flow.Nonce == "":
+		return "", invalidCallback("state_missing", "the flow is incomplete")
+	case len(state) > maxState || subtle.ConstantTimeCompare([]byte(state), []byte(flow.State)) != 1:
+		return "", invalidCallback("state_mismatch", "the state is another flow's")
+	case flow.Issuer != c.config.Issuer || flow.ClientID != c.config.ClientID:
+		return "", invalidCallback("state_mismatch", "the flow was started by another client")
+	case !c.now().Before(flow.Expiry):
+		return "", invalidCallback("state_expired", "the flow's time is over")
+	}
+	if err := c.judgeIssuer(m, callback); err != nil {
+		return "", err
+	}
+	// Tokens never come through the browser (RFC 9700 2.1.2), and JARM was not asked for.
+	for _, name := range []string{"access_token", "id_token", "token_type", "refresh_token", "response"} {
+		if callback.Has(name) {
+			return "", invalidCallback("malformed_callback", name+" in the callback")
+		}
+	}
+	if callback.Has("error") {
+		return "", callbackError(callback)
+	}
+	code = callback.Get("code")
+	if code == "" || len(code) > maxCode || !printable(code) {
+		return "", invalidCallback("malformed_callback", "no usable code")
+	}
+	return code, nil
+}
+
+// judgeIssuer obeys RFC 9207 2.4, for errors, too.
+func (c *Client) judgeIssuer(m *Metadata, callback url.Values) error {
+	iss := callback.Get("iss")
+	switch {
+	case !callback.Has("iss") && m.AuthorizationResponseIssParameterSupported:
+		return invalidCallback("issuer_missing", "the server promises an iss parameter, and there is none")
+	case callback.Has("iss") && iss != c.expected:
+		return invalidCallback("issuer_mismatch", "the answer is another server's")
+	}
+	return nil
+}
+
+// callbackError reads the names that ACP uses at the callback.
+func callbackError(v url.Values) error {
+	code := v.Get("error")
+	if code == "" {
+		return invalidCallback("malformed_callback", "an empty error")
+	}
+	e := serverError(0, code, v.Get("error_description"), firstOf(v.Get("error_cause"), v.Get("cause")),
+		v.Get("error_hint"), v.Get("trace_id"))
+	return e
+}
+
+// wellFormed refuses what no server sends: invalid UTF-8 and control characters.
+func wellFormed(callback url.Values) bool {
+	bad := func(s string) bool {
+		return !utf8.ValidString(s) || slices.ContainsFunc([]byte(s), func(b byte) bool { return b == 0 })
+	}
+	for name, values := range callback {
+		if bad(name) || slices.ContainsFunc(values, bad) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,77 @@
+package acpclient
+
+import (
+	"crypto/x509"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// Config describes one registration of a client at one authorization server.
+// It is a plain value: New copies it, and a later change has no effect.
+// Every field but Issuer and ClientID may stay zero.
+type Config struct {
+	// Issuer is the authorization server's identifier, as its metadata gives it,
+	// byte for byte: no trailing slash is added or taken away. For ACP this is
+	// https://host/{tenant}/{workspace}, or any vanity form. https is demanded,
+	// but for loopback. Required.
+	Issuer string
+
+	// ExpectedIssuer is the `iss` that tokens and callbacks carry where it differs
+	// from Issuer: ACP's custom_issuer_url, or an mTLS host. "" means Issuer.
+	ExpectedIssuer string
+
+	// ClientID is the client's identifier. Required.
+	ClientID string
+
+	// Auth is how the client authenticates at every endpoint: Secret, SecretBasic,
+	// SecretPost or PrivateKeyJWT. nil is a public client.
+	Auth ClientAuth
+
+	// RedirectURL is the registered redirect URI, sent byte for byte. It is
+	// absolute, https (http on loopback), without fragment. "" leaves the parameter
+	// out, which ACP allows where exactly one is registered.
+	RedirectURL string
+
+	// Scopes are asked for when AuthorizeOptions names none. nil asks for none:
+	// without "openid" there is no ID token, and the user stays unknown.
+	Scopes []string
+
+	// ResponseMode is "query" (the same as ""), or "form_post".
+	ResponseMode string
+
+	// TrustedAudiences are further values that an ID token's `aud` may hold beside
+	// ClientID. nil trusts none (OIDC Core 3.1.3.7).
+	TrustedAudiences []string
+
+	// IDTokenAlgs narrows the accepted signature algorithms of ID tokens, userinfo
+	// and logout tokens. nil means all asymmetric ones that the server names.
+	// "HS256" (384, 512) must stand alone and needs a client secret of 32 bytes or more.
+	IDTokenAlgs []string
+
+	// Leeway is the clock difference that is forgiven in ID tokens. 0 means 60 s,
+	// the most is 5 min.
+	Leeway time.Duration
+
+	// FlowLifetime is the time a user has to sign in. 0 means 10 min.
+	FlowLifetime time.Duration
+
+	// MaxTokenSize bounds a JWT that is looked at, in bytes. 0 means 16 KiB.
+	MaxTokenSize int
+
+	// MaxStale is how long known keys serve while the server cannot be reached.
+	// 0 means 24 h, which is also the most.
+	MaxStale time.Duration
+
+	// RootCAs are trusted instead of the system's. nil means the system's. It cannot be
+	// combined with Transport.
+	RootCAs *x509.CertPool
+
+	// Transport carries every request to the authorization server. nil means one of
+	// our own: TLS 1.2 or later, proxies from the environment, and no connection to
+	// a private address unless the issuer itself has one.
+	Transport http.RoundTripper
+
+	// Logger takes warnings about the server (keys, metadata). nil means slog.Default().
+	Logger *slog.Logger
+}

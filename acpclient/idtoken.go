@@ -1,0 +1,237 @@
+package acpclient
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+)
+
+// idTokenRules are what an ID token is held against beside the configuration.
+type idTokenRules struct {
+	nonce         string
+	nonceRequired bool // at a login; a refresh may leave it out (OIDC Core 12.2)
+	maxAge        *int64
+	accessToken   string // at_hash
+	code, state   string // c_hash, s_hash; "" where there is none
+}
+
+// maxTokenAge is how old a token from the token endpoint may be, by its iat.
+const maxTokenAge = 10 * time.Minute
+
+// verifyIDToken obeys OIDC Core 3.1.3.7 and 3.1.3.8. go-oidc judges issuer and audience
+// a second time, from a payload that holds only what was read here: it would fold the
+// case of names and take the last of two.
+func (c *Client) verifyIDToken(ctx context.Context, m *Metadata, raw string, rules idTokenRules) (*jws, error) {
+	seen := &idTokenKeySet{client: c, metadata: m, rules: rules}
+	verifier := oidc.NewVerifier(c.expected, seen, &oidc.Config{
+		ClientID: c.config.ClientID, SkipExpiryCheck: true, // judged with the leeway by us
+		SupportedSigningAlgs: c.config.algs(),
+	})
+	// The gate comes first: go-oidc's parser takes white space and JSON serialization.
+	t, err := c.open(ctx, m, raw)
+	if err != nil {
+		return nil, err
+	}
+	seen.token = t
+	if _, err := verifier.Verify(ctx, raw); err != nil {
+		if seen.err != nil {
+			return nil, seen.err
+		}
+		return nil, invalidToken("token_malformed", clean(err.Error()))
+	}
+	return t, nil
+}
+
+// idTokenKeySet is the oidc.KeySet of one verification.
+type idTokenKeySet struct {
+	client   *Client
+	metadata *Metadata
+	rules    idTokenRules
+	token    *jws
+	err      error
+}
+
+// VerifySignature implements oidc.KeySet: the signature was verified by the gate, the
+// rules are applied, and go-oidc is handed the claims that it may read.
+func (s *idTokenKeySet) VerifySignature(context.Context, string) ([]byte, error) {
+	iss, aud, err := s.client.judgeIDToken(s.token, s.rules)
+	if err != nil {
+		s.err = err
+		return nil, err
+	}
+	return json.Marshal(map[string]any{"iss": iss, "aud": aud})
+}
+
+// open passes a token of the server's through the gate and verifies its signature.
+func (c *Client) open(ctx context.Context, m *Metadata, raw string) (*jws, error) {
+	t, err := parseJWS(raw, c.config.MaxTokenSize)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(c.config.algs(), t.alg) {
+		return nil, invalidToken("alg", "alg is not an accepted one")
+	}
+	if c.secret != nil {
+		if !verifyHMAC(t.alg, c.secret, t.signingInput, t.signature) {
+			return nil, invalidToken("signature", "the signature is not the server's")
+		}
+		return t, t.readClaims()
+	}
+	if !m.namesAlg(t.alg) {
+		// The server may have changed its keys' type since it was asked.
+		if m, err = c.meta.again(ctx, forcedFetch); err != nil {
+			return nil, err
+		}
+		if !m.namesAlg(t.alg) {
+			return nil, invalidToken("alg", "alg is not one that the server names")
+		}
+	}
+	if err := c.keys.verify(ctx, t.alg, t.kid, t.hasKid, t.signingInput, t.signature); err != nil {
+		return nil, err
+	}
+	return t, t.readClaims()
+}
+
+// namesAlg is true for every alg where the server names none.
+func (m *Metadata) namesAlg(alg string) bool {
+	return m.IDTokenSigningAlgValuesSupported == nil || slices.Contains(m.IDTokenSigningAlgValuesSupported, alg)
+}
+
+// algs are the configured ones, or all asymmetric ones.
+func (c *Config) algs() []string {
+	if c.IDTokenAlgs != nil {
+		return c.IDTokenAlgs
+	}
+	return asymmetricAlgs
+}
+
+// judgeIDToken applies the rules to verified claims.
+func (c *Client) judgeIDToken(t *jws, rules idTokenRules) (iss string, aud []string, err error) {
+	// RFC 8725 3.11: the list of types is closed, and other kinds' marks refuse.
+	if t.typ != "" && t.typ != "jwt" {
+		return "", nil, invalidToken("token_use", "typ is not an ID token's")
+	}
+	if _, ok := t.claims.Value("events"); ok {
+		return "", nil, invalidToken("token_use", "a logout token")
+	}
+	if iss, aud, err = c.judgeParties(t); err != nil {
+		return "", nil, err
+	}
+	if _, err = t.subject(); err != nil {
+		return "", nil, err
+	}
+	now := c.now()
+	_, iat, err := t.times(now, c.config.Leeway)
+	switch {
+	case err != nil:
+		return "", nil, err
+	case iat.IsZero():
+		return "", nil, invalidToken("issued_at", "no iat")
+	case now.Sub(iat) > maxTokenAge+c.config.Leeway:
+		return "", nil, invalidToken("issued_at", "iat is too long ago")
+	}
+	if err = judgeNonce(t, rules); err != nil {
+		return "", nil, err
+	}
+	if err = judgeAuthTime(t, rules.maxAge, now, c.config.Leeway); err != nil {
+		return "", nil, err
+	}
+	return iss, aud, judgeHashes(t, rules)
+}
+
+// judgeParties judges iss, aud and azp.
+func (c *Client) judgeParties(t *jws) (iss string, aud []string, err error) {
+	if iss, _, err = t.text("iss"); err != nil || iss != c.expected {
+		return "", nil, invalidToken("issuer", "iss is not the expected one")
+	}
+	if aud, err = t.audience(); err != nil {
+		return "", nil, err
+	}
+	if !slices.Contains(aud, c.config.ClientID) {
+		return "", nil, invalidToken("audience", "aud does not name this client")
+	}
+	azp, hasAzp, err := t.text("azp")
+	switch {
+	case err != nil, hasAzp && azp != c.config.ClientID:
+		return "", nil, invalidToken("authorized_party", "azp is another client")
+	case len(aud) > 1 && !hasAzp:
+		return "", nil, invalidToken("authorized_party", "several audiences and no azp")
+	}
+	for _, a := range aud {
+		if a != c.config.ClientID && !slices.Contains(c.config.TrustedAudiences, a) {
+			return "", nil, invalidToken("audience", "aud names a party that is not trusted")
+		}
+	}
+	return iss, aud, nil
+}
+
+func judgeNonce(t *jws, rules idTokenRules) error {
+	nonce, present, err := t.text("nonce")
+	switch {
+	case err != nil:
+		return invalidToken("nonce", "nonce is not a string")
+	case !present && !rules.nonceRequired:
+		return nil
+	case subtle.ConstantTimeCompare([]byte(nonce), []byte(rules.nonce)) != 1 || nonce == "":
+		return invalidToken("nonce", "nonce is not this login's")
+	}
+	return nil
+}
+
+func judgeAuthTime(t *jws, maxAge *int64, now time.Time, leeway time.Duration) error {
+	at, present, err := t.date("auth_time")
+	switch {
+	case err != nil:
+		return invalidToken("auth_time", "auth_time is not a date")
+	case present && at.After(now.Add(leeway)):
+		return invalidToken("auth_time", "auth_time is in the future")
+	case maxAge == nil:
+		return nil
+	case !present:
+		return invalidToken("auth_time", "max_age was asked for, and there is no auth_time")
+	case now.Sub(at) > time.Duration(*maxAge)*time.Second+leeway:
+		return invalidToken("auth_time", "the user signed in too long ago")
+	}
+	return nil
+}
+
+// judgeHashes judges at_hash, c_hash and s_hash where they are there: the left half of
+// the hash that belongs to the token's own alg (OIDC Core 3.1.3.6, 3.3.2.11).
+func judgeHashes(t *jws, rules idTokenRules) error {
+	for _, h := range []struct{ name, of, reason string }{
+		{"at_hash", rules.accessToken, "at_hash"}, {"c_hash", rules.code, "c_hash"}, {"s_hash", rules.state, "c_hash"},
+	} {
+		got, present, err := t.text(h.name)
+		if !present || h.of == "" && err == nil {
+			continue
+		}
+		if err != nil || subtle.ConstantTimeCompare([]byte(got), []byte(leftHalf(t.alg, h.of))) != 1 {
+			return invalidToken(h.reason, h.name+" does not match")
+		}
+	}
+	return nil
+}
+
+func leftHalf(alg, s string) string {
+	var sum []byte
+	switch {
+	case strings.HasSuffix(alg, "256"):
+		h := sha256.Sum256([]byte(s))
+		sum = h[:16]
+	case strings.HasSuffix(alg, "384"):
+		h := sha512.Sum384([]byte(s))
+		sum = h[:24]
+	default: // 512, and EdDSA with Ed25519
+		h := sha512.Sum512([]byte(s))
+		sum = h[:32]
+	}
+	return base64.RawURLEncoding.EncodeToString(sum)
+}

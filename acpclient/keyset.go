@@ -1,0 +1,254 @@
+package acpclient
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	keyFetchTimeout = 5 * time.Second
+	keyPatience     = 500 * time.Millisecond // what a request with a known key waits once the set's age is over
+	keyCoolDown     = 30 * time.Second       // between fetches that a token forces in vain
+
+	minKeyAge     = 5 * time.Second
+	maxKeyAge     = 24 * time.Hour
+	defaultKeyAge = 15 * time.Minute
+
+	maxKeyTries = 4 // keys tried for one token
+)
+
+var (
+	errKeyNotFound = invalidToken("key_not_found", "no key of the server's set is for this token")
+	errSignature   = invalidToken("signature", "")
+)
+
+// keySet is the server's key set, kept through rotations and outages. Requests read it
+// without a lock; fetches happen one at a time, each on a context of its own, and only
+// because a request came: an idle process is silent.
+type keySet struct {
+	fetch func(ctx context.Context) (body []byte, maxAge time.Duration, ok bool, err error)
+	o     keySetOptions
+	state atomic.Pointer[keyState]
+}
+
+// keySetOptions are the key set's settings; all are needed.
+type keySetOptions struct {
+	maxStale time.Duration // how long keys serve after the last fetch that succeeded
+	now      func() time.Time
+	log      *slog.Logger
+	jitter   func() float64 // in [0,1)
+}
+
+// keyState is all that a request needs to know. It is replaced, never changed.
+type keyState struct {
+	keys     *keys     // nil until a fetch succeeds
+	flight   *keyFetch // nil when none is under way
+	failures int       // fetches that failed since one succeeded
+	retryAt  time.Time // no fetch before it, since the last one failed
+	cause    error     // why it failed
+	hung     bool      // the last fetch was slow, and failed: nobody waits for the next
+	problems string    // with the keys, as last logged
+	closed   bool
+
+	// Until these times no token forces a fetch: none at all, none by its signature.
+	idCoolDown, signatureCoolDown time.Time
+}
+
+// keys is what one fetch brought.
+type keys struct {
+	all       []*key
+	byID      map[string][]*key
+	refreshAt time.Time // from here on they are fetched anew, in the background
+	expires   time.Time // from here on only while they cannot be fetched
+	limit     time.Time // from here on not at all
+}
+
+// wanted is what a token says about its key; the zero value wants none.
+type wanted struct {
+	alg, kid string
+	hasKid   bool
+}
+
+type verdict int
+
+const (
+	good    verdict = iota
+	bad             // no key that fits made the signature
+	misfit          // the id is known, but its key is not for this algorithm
+	unknown         // no key has this id; for a token without one: no key fits
+)
+
+func newKeySet(fetch func(ctx context.Context) (body []byte, maxAge time.Duration, ok bool, err error), o keySetOptions) *keySet {
+	s := &keySet{fetch: fetch, o: o}
+	s.state.Store(&keyState{})
+	return s
+}
+
+// verify checks one JWS. The error matches ErrInvalidToken (reasons key_not_found and
+// signature), ErrUnavailable when that cannot be known now, or ErrClosed.
+func (s *keySet) verify(ctx context.Context, alg, kid string, hasKid bool, signingInput, sig []byte) error {
+	want := wanted{alg, kid, hasKid}
+	set, fresh, err := s.current(ctx, want)
+	if err != nil {
+		return err
+	}
+	v := set.judge(want, signingInput, sig)
+	if v != good && !fresh {
+		var newer *keys
+		if v == unknown {
+			newer, err = s.forID(ctx, set, want)
+		} else {
+			newer = s.forSignature(ctx, set)
+		}
+		if err != nil {
+			return err
+		}
+		if newer != nil {
+			v = newer.judge(want, signingInput, sig)
+		}
+	}
+	switch v {
+	case good:
+		return nil
+	case bad:
+		return errSignature
+	}
+	return errKeyNotFound
+}
+
+// ready returns nil once there are keys that may serve.
+func (s *keySet) ready(ctx context.Context) error {
+	_, _, err := s.current(ctx, wanted{})
+	return err
+}
+
+// current returns the keys to judge by. fresh means that they were asked for after the
+// request came, so that asking again is no use. It waits only while no keys may serve,
+// and for a moment once their age is over.
+func (s *keySet) current(ctx context.Context, want wanted) (set *keys, fresh bool, err error) {
+	for {
+		st, now := s.state.Load(), s.o.now()
+		if st.closed {
+			return nil, false, ErrClosed
+		}
+		serve := st.keys != nil && now.Before(st.keys.limit)
+		if serve && now.Before(st.keys.refreshAt) {
+			return st.keys, false, nil
+		}
+		f, mine := st.flight, false
+		if f == nil && !now.Before(st.retryAt) {
+			if f = s.start(st, want, false); f == nil {
+				continue // somebody was faster
+			}
+			mine = true
+		}
+		switch {
+		case !serve && f == nil:
+			return nil, false, unavailable(st.cause, st.retryAt.Sub(now))
+		case !serve:
+			set, err := f.wait(ctx)
+			if err != nil {
+				return nil, false, s.waited(err)
+			}
+			return set, mine, nil
+		case f == nil || st.hung || now.Before(st.keys.expires):
+			return st.keys, false, nil
+		}
+		// A key that was withdrawn shall not serve because the server takes a moment,
+		// and the others shall not fail because it takes long.
+		if err := f.waitShort(ctx); err != nil {
+			return nil, false, s.waited(err)
+		}
+		if set := f.result(); set != nil {
+			return set, mine, nil
+		}
+		return st.keys, false, nil
+	}
+}
+
+// forID returns the keys that a forced fetch brought for an id that set does not know;
+// nil means that none may be made now. An error means that it failed, or may only be
+// made later.
+func (s *keySet) forID(ctx context.Context, set *keys, want wanted) (*keys, error) {
+	joined := false
+	for {
+		st, now := s.state.Load(), s.o.now()
+		switch {
+		case st.closed:
+			return nil, ErrClosed
+		case st.keys != set && st.keys.knows(want):
+			return st.keys, nil
+		case now.Before(st.idCoolDown):
+			return nil, nil
+		case st.flight == nil && now.Before(st.retryAt):
+			return nil, unavailable(st.cause, st.retryAt.Sub(now))
+		}
+		f, mine := st.flight, false
+		if f == nil {
+			if f = s.start(st, want, false); f == nil {
+				continue
+			}
+			mine = true
+		}
+		newer, err := f.wait(ctx)
+		if err != nil {
+			return nil, s.waited(err)
+		}
+		// A fetch that was under way when the request came may have missed a key that
+		// was published since. The next one cannot have.
+		if mine || joined || newer.knows(want) {
+			return newer, nil
+		}
+		joined = true
+	}
+}
+
+// forSignature returns the keys that came after set, whose keys did not make a
+// signature, or nil when there are none: then the signature is bad.
+func (s *keySet) forSignature(ctx context.Context, set *keys) *keys {
+	for {
+		st, now := s.state.Load(), s.o.now()
+		cooling := now.Before(st.idCoolDown) || now.Before(st.signatureCoolDown)
+		switch {
+		case st.keys != set:
+			return st.keys
+		case st.flight != nil && (st.flight.forSignature || !cooling):
+			if st.flight.waitShort(ctx) != nil {
+				return nil
+			}
+			return st.flight.result()
+		case st.flight != nil || cooling || st.closed || now.Before(st.retryAt):
+			return nil
+		}
+		if f := s.start(st, wanted{}, true); f != nil {
+			newer, _ := f.wait(ctx)
+			return newer
+		}
+	}
+}
+
+// waited is the error of a request that waited for a fetch in vain.
+func (s *keySet) waited(cause error) error {
+	if errors.Is(cause, ErrClosed) {
+		return ErrClosed
+	}
+	return unavailable(cause, s.state.Load().retryAt.Sub(s.o.now()))
+}
+
+// close ends a fetch that is under way. Whatever comes later fails with ErrClosed.
+func (s *keySet) close() {
+	for {
+		st := s.state.Load()
+		if !s.state.CompareAndSwap(st, &keyState{closed: true}) {
+			continue
+		}
+		if st.flight != nil {
+			st.flight.land(nil, ErrClosed)
+			st.flight.abandon()
+		}
+		return
+	}
+}

@@ -1,0 +1,83 @@
+package acpclient
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"golang.org/x/oauth2"
+)
+
+// Refresh redeems the refresh token. The result is complete: a refresh token or an ID
+// token that the answer lacks is taken over from t, which is not changed. A new ID token is
+// verified and must name the same issuer, subject and sign-in (OIDC Core 12.2).
+//
+// The answer may have ended t's refresh token, so store the result before it is used.
+// Errors are those of Exchange; an *Error with Code "invalid_grant" means that the
+// session at the server is over. Without a refresh token nothing is sent, and the error
+// says so.
+func (c *Client) Refresh(ctx context.Context, t *Tokens) (*Tokens, error) {
+	if t == nil || t.Token == nil || t.RefreshToken == "" {
+		return nil, fmt.Errorf("acpclient: refresh: no refresh token")
+	}
+	end, err := c.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	m, err := c.meta.value(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var r tokenResponse
+	fresh, err := c.retrieve(ctx, m, &r, t.RefreshToken, func(ctx context.Context) (*oauth2.Token, error) {
+		return c.oauth2Config(m).TokenSource(ctx, &oauth2.Token{RefreshToken: t.RefreshToken}).Token()
+	})
+	if err != nil {
+		return nil, err
+	}
+	next := &Tokens{Token: fresh, IDToken: t.IDToken, Scopes: granted(r.scope, t.Scopes)}
+	if r.idToken == "" {
+		return next, nil
+	}
+	if err := c.verifyRefreshed(ctx, m, t, r.idToken, fresh.AccessToken); err != nil {
+		return nil, err
+	}
+	next.IDToken = r.idToken
+	return next, nil
+}
+
+// verifyRefreshed holds a new ID token against the one of the login.
+func (c *Client) verifyRefreshed(ctx context.Context, m *Metadata, t *Tokens, raw, accessToken string) error {
+	rules := idTokenRules{accessToken: accessToken}
+	before, err := parseJWS(t.IDToken, max(c.config.MaxTokenSize, len(t.IDToken)))
+	if t.IDToken != "" {
+		if err == nil {
+			err = before.readClaims()
+		}
+		if err != nil {
+			return err
+		}
+		rules.nonce, _, _ = before.text("nonce")
+	}
+	now, err := c.verifyIDToken(ctx, m, raw, rules)
+	if err != nil || t.IDToken == "" {
+		return err
+	}
+	for _, name := range []string{"iss", "sub"} {
+		was, _, _ := before.text(name)
+		if is, _, _ := now.text(name); is != was {
+			return invalidToken("subject", "the refresh names another "+name)
+		}
+	}
+	was, hadAuthTime, _ := before.date("auth_time")
+	if is, has, _ := now.date("auth_time"); has && hadAuthTime && !is.Equal(was) {
+		return invalidToken("auth_time", "the refresh names another auth_time")
+	}
+	audBefore, _ := before.audience()
+	audNow, _ := now.audience()
+	if !slices.Contains(audNow, c.config.ClientID) || len(audBefore) == 0 {
+		return invalidToken("audience", "the refresh names another aud")
+	}
+	return nil
+}

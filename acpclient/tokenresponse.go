@@ -1,0 +1,129 @@
+package acpclient
+
+import (
+	"bytes"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/acp-go/acp/internal/strictjson"
+)
+
+// tokenResponse is a successful answer of the token endpoint (RFC 6749 5.1) that was
+// judged member by member.
+type tokenResponse struct {
+	idToken   string
+	scope     string
+	expiresIn int64 // seconds; meaningful when hasExpiry
+	hasExpiry bool
+}
+
+// judgeToken reads the answer, fills r, and returns the body for x/oauth2, which would
+// fold the case of names, take the last of two, and read `expires_in` in its own way.
+func (r *tokenResponse) judgeToken(a *answer) ([]byte, error) {
+	if a.status != http.StatusOK {
+		return nil, a.failed()
+	}
+	if !a.isJSON() {
+		return nil, invalidResponse("response_malformed", "the token response is not application/json")
+	}
+	doc, err := strictjson.Parse(a.body)
+	if err != nil {
+		return nil, invalidResponse("response_malformed", "the token response: "+clean(err.Error()))
+	}
+	if v, ok := doc.Value("error"); ok && !v.IsNull() {
+		return nil, a.failed()
+	}
+	var accessToken, tokenType, refreshToken string
+	for _, m := range []struct {
+		name string
+		dst  *string
+	}{
+		{"access_token", &accessToken}, {"token_type", &tokenType}, {"refresh_token", &refreshToken},
+		{"id_token", &r.idToken}, {"scope", &r.scope},
+	} {
+		v, ok := doc.Value(m.name)
+		if !ok || v.IsNull() {
+			continue
+		}
+		if *m.dst, ok = v.String(); !ok {
+			reason := "response_malformed"
+			if m.name == "id_token" {
+				reason = "id_token_missing"
+			}
+			return nil, invalidResponse(reason, m.name+" is not a string")
+		}
+	}
+	switch {
+	case !isVSCHAR(accessToken):
+		return nil, invalidResponse("response_malformed", "access_token is missing or not a token")
+	case refreshToken != "" && !isVSCHAR(refreshToken):
+		return nil, invalidResponse("response_malformed", "refresh_token is not a token")
+	case !strings.EqualFold(tokenType, "Bearer"): // RFC 6749 5.1: any case
+		return nil, invalidResponse("token_type", "token_type is not Bearer")
+	}
+	if r.expiresIn, r.hasExpiry, err = expiresIn(doc); err != nil {
+		return nil, err
+	}
+	return canonicalToken(doc), nil
+}
+
+// isVSCHAR holds for a token that fits into an Authorization header (RFC 6749 A.12),
+// without the space that would split it.
+func isVSCHAR(s string) bool {
+	for i := range len(s) {
+		if s[i] <= 0x20 || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// expiresIn takes a number or a string with one; fractions are floored.
+func expiresIn(doc strictjson.Object) (seconds int64, ok bool, err error) {
+	v, present := doc.Value("expires_in")
+	if !present || v.IsNull() {
+		return 0, false, nil
+	}
+	text := string(v)
+	if s, isString := v.String(); isString {
+		text = s
+	} else if !v.IsNumber() {
+		return 0, false, invalidResponse("response_malformed", "expires_in is not a number")
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if math.IsNaN(f) || err != nil && !math.IsInf(f, 0) || strings.ContainsAny(text, "xXpP_iI") {
+		return 0, false, invalidResponse("response_malformed", "expires_in is not a number")
+	}
+	const most = 100 * 365 * 24 * float64(time.Hour/time.Second)
+	return int64(math.Floor(max(min(f, most), -1))), true, nil
+}
+
+// canonicalToken writes the document again without the members that x/oauth2 could
+// mistake for one of its own, and without expires_in.
+func canonicalToken(doc strictjson.Object) []byte {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for _, m := range doc {
+		switch lower := strings.ToLower(m.Name); lower {
+		case "access_token", "token_type", "refresh_token", "id_token", "error", "error_description", "error_uri", "expires_in":
+			if m.Name != lower || lower == "expires_in" || lower[0] == 'e' {
+				continue
+			}
+		default:
+			if !isVSCHAR(m.Name) {
+				continue // U+017F and U+212A fold to ASCII letters in encoding/json
+			}
+		}
+		if b.Len() > 1 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.Quote(m.Name))
+		b.WriteByte(':')
+		b.Write(m.Value)
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}

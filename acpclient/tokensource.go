@@ -1,0 +1,117 @@
+package acpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+// TokenSource is an oauth2.TokenSource that refreshes t when it is stale: one minute
+// before its end, or a fifth of its lifetime where that is less. Refreshes are one at a time, and all who
+// wait share the result. A refresh that fails while the token still serves is no error.
+//
+// save is called with new tokens before anybody sees them, because the old refresh
+// token may be dead by then; while it fails, Token fails, and tries to save the same tokens
+// again. nil keeps them in memory alone. ctx carries values only: its end does not end the source.
+func (c *Client) TokenSource(ctx context.Context, t *Tokens, save func(context.Context, *Tokens) error) oauth2.TokenSource {
+	return &tokenSource{client: c, ctx: context.WithoutCancel(ctx), tokens: t, save: save}
+}
+
+type tokenSource struct {
+	client *Client
+	ctx    context.Context // oauth2.TokenSource takes none at the call
+	save   func(context.Context, *Tokens) error
+
+	mu      sync.Mutex
+	tokens  *Tokens
+	unsaved bool
+	retryAt time.Time
+}
+
+// Token implements oauth2.TokenSource.
+func (s *tokenSource) Token() (*oauth2.Token, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tokens == nil || s.tokens.Token == nil {
+		return nil, errors.New("acpclient: token source: no tokens")
+	}
+	now := s.client.now()
+	if !s.unsaved && s.tokens.stale(now) {
+		if err := s.refresh(now); err != nil && s.tokens.expired(now) {
+			return nil, err
+		}
+	}
+	if s.unsaved {
+		if err := s.save(s.ctx, s.tokens); err != nil {
+			return nil, fmt.Errorf("acpclient: token source: save: %w", err)
+		}
+		s.unsaved = false
+	}
+	return new(*s.tokens.Token), nil
+}
+
+// refresh is under the lock: who waits gets the result.
+func (s *tokenSource) refresh(now time.Time) error {
+	if now.Before(s.retryAt) {
+		return unavailable(nil, s.retryAt.Sub(now))
+	}
+	fresh, err := s.client.Refresh(s.ctx, s.tokens)
+	if err != nil {
+		if errors.Is(err, ErrUnavailable) {
+			s.retryAt = now.Add(max(time.Second, RetryAfter(err)))
+		}
+		return err
+	}
+	s.tokens, s.unsaved = fresh, s.save != nil
+	return nil
+}
+
+// HTTPClient sends an access token of src with each request, in the Authorization
+// header alone (RFC 6750 2.1), and follows a redirect only within its origin, so that the
+// token reaches nobody else. Requests end after 30 s. It trusts Config.RootCAs, or uses Config.Transport.
+func (c *Client) HTTPClient(src oauth2.TokenSource) *http.Client {
+	base := c.config.Transport
+	if base == nil {
+		base = newTransport(c.config.RootCAs, nil)
+	}
+	return &http.Client{
+		Transport: &bearerTransport{base: base, source: src},
+		Timeout:   30 * time.Second,
+		CheckRedirect: func(req *http.Request, via []*http.Request) error {
+			if first := via[0].URL; len(via) >= 10 || req.URL.Scheme != first.Scheme || req.URL.Host != first.Host {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		},
+	}
+}
+
+type bearerTransport struct {
+	base   http.RoundTripper
+	source oauth2.TokenSource
+}
+
+func (t *bearerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	token, err := t.source.Token()
+	if err != nil {
+		if req.Body != nil {
+			req.Body.Close()
+		}
+		return nil, err
+	}
+	out := req.Clone(req.Context())
+	out.Header.Set("Authorization", "Bearer "+token.AccessToken)
+	return t.base.RoundTrip(out)
+}
+
+// CloseIdleConnections lets http.Client.CloseIdleConnections reach the base.
+func (t *bearerTransport) CloseIdleConnections() {
+	if b, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		b.CloseIdleConnections()
+	}
+}

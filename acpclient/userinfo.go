@@ -1,0 +1,87 @@
+package acpclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"slices"
+
+	"github.com/go-jose/go-jose/v4/json"
+
+	"github.com/acp-go/acp/internal/strictjson"
+)
+
+// UserInfo asks the userinfo endpoint with the access token and decodes the claims into
+// v, like json.Unmarshal but with exact names. A signed answer is verified. The subject
+// must be the ID token's (OIDC Core 5.3.2), so tokens without one get errors.ErrUnsupported, as
+// does a server without the endpoint. Aggregated and distributed claims are not
+// followed. Other errors are those of Exchange.
+func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
+	var id struct {
+		Subject string `json:"sub"`
+	}
+	if err := t.Claims(&id); err != nil {
+		return err
+	}
+	m, err := c.meta.value(ctx)
+	if err != nil {
+		return err
+	}
+	if m.UserInfoEndpoint == "" {
+		return fmt.Errorf("acpclient: no userinfo_endpoint: %w", errors.ErrUnsupported)
+	}
+	header := http.Header{"Authorization": {"Bearer " + t.AccessToken}}
+	var signed bool
+	body, err := c.back.get(ctx, m.UserInfoEndpoint, header, func(a *answer) ([]byte, error) {
+		if a.status != http.StatusOK {
+			return nil, a.failed()
+		}
+		kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
+		if signed = kind == "application/jwt"; !signed && kind != "application/json" {
+			return nil, invalidResponse("response_malformed", "userinfo is neither JSON nor a JWT")
+		}
+		return a.body, nil
+	})
+	if err != nil {
+		return err
+	}
+	var claims strictjson.Object
+	if signed {
+		token, err := c.open(ctx, m, string(body))
+		if err == nil {
+			err = c.judgeUserInfo(token)
+		}
+		if err != nil {
+			return err
+		}
+		claims, body = token.claims, token.payload
+	} else if claims, err = strictjson.Parse(body); err != nil {
+		return invalidResponse("response_malformed", "userinfo: "+err.Error())
+	}
+	sub, _ := claims.Value("sub")
+	if s, ok := sub.String(); !ok || s != id.Subject || !validSubject(s) {
+		return invalidToken("subject", "userinfo names another subject")
+	}
+	return json.Unmarshal(body, v)
+}
+
+// judgeUserInfo obeys OIDC Core 5.3.2: a signed answer has iss and aud, and they are ours.
+func (c *Client) judgeUserInfo(t *jws) error {
+	if t.typ != "" && t.typ != "jwt" {
+		return invalidToken("token_use", "typ is not that of a userinfo answer")
+	}
+	if iss, _, err := t.text("iss"); err != nil || iss != c.expected {
+		return invalidToken("issuer", "iss is not the expected one")
+	}
+	aud, err := t.audience()
+	if err != nil || !slices.Contains(aud, c.config.ClientID) {
+		return invalidToken("audience", "aud does not name this client")
+	}
+	now := c.now()
+	if exp, ok, err := t.date("exp"); err != nil || ok && !now.Before(exp.Add(c.config.Leeway)) {
+		return invalidToken("expired", "exp is over")
+	}
+	return nil
+}
