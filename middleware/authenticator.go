@@ -1,0 +1,105 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/acp-go/acp/acpclient"
+)
+
+// Authenticator logs users in and knows their sessions. It is safe for concurrent use,
+// and meant to live as long as the program.
+type Authenticator struct {
+	client *acpclient.Client
+	config Config
+	now    func() time.Time
+
+	issuer         string
+	expectedIssuer string // "" where it is the same
+	origin         string // of the redirect URL; "" without one
+	formPost       bool
+	own            []string // decoded paths that no login may return to
+
+	cookies      cookieRules
+	sessions     *sealer
+	transactions *sealer
+	memory       *memory
+	refresher    *refresher
+	api          http.RoundTripper // for calls with a user's token
+}
+
+// New checks the configuration and returns an Authenticator, without any request. The
+// error names every mistake at once.
+func New(client *acpclient.Client, config Config) (*Authenticator, error) {
+	var missing error
+	var registered acpclient.Config
+	if client == nil {
+		missing = errors.New("client: is nil")
+	} else {
+		registered = client.Config()
+	}
+	if err := errors.Join(missing, config.settle(registered.RedirectURL)); err != nil {
+		return nil, fmt.Errorf("middleware: invalid configuration:\n%w", err)
+	}
+	a := &Authenticator{
+		client: client, config: config, now: wallClock,
+		issuer: registered.Issuer, expectedIssuer: registered.ExpectedIssuer, formPost: registered.ResponseMode == "form_post",
+		own: config.ownPaths(),
+	}
+	secure := true
+	if u, err := url.Parse(registered.RedirectURL); err == nil && u.Host != "" {
+		a.origin, secure = origin(u), !onLoopback(u)
+	}
+	a.cookies = newCookieRules(config.CookieName, secure, a.formPost)
+	var errs [2]error
+	a.sessions, errs[0] = newSealer(config.CookieKeys, purposeSession, registered.Issuer, registered.ClientID)
+	a.transactions, errs[1] = newSealer(config.CookieKeys, purposeTransaction, registered.Issuer, registered.ClientID)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("middleware: keys: %w", err)
+	}
+	clock := func() time.Time { return a.now() }
+	a.memory = newMemory(clock)
+	a.refresher = newRefresher(client, a.memory, clock, func(r *record) time.Time { return r.created.Add(config.AbsoluteTimeout) })
+	a.api = apiTransport(registered)
+	for i := range config.CookieKeys {
+		config.CookieKeys[i] = nil // derived keys are all that is needed from here on
+	}
+	a.config.Logger.Info("acp: back-channel logout answers 501: it needs a session store", "path", config.BackchannelPath)
+	return a, nil
+}
+
+// Handler serves the four paths of the configuration, each under its exact spelling, and
+// hands every other request to next. A nil next answers 404.
+func (a *Authenticator) Handler(next http.Handler) http.Handler {
+	next = orNotFound(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.EscapedPath() {
+		case a.config.LoginPath:
+			a.Login(w, r)
+		case a.config.CallbackPath:
+			a.Callback(w, r)
+		case a.config.LogoutPath:
+			a.Logout(w, r)
+		case a.config.BackchannelPath:
+			a.BackchannelLogout(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+func orNotFound(h http.Handler) http.Handler {
+	if h == nil {
+		return http.NotFoundHandler()
+	}
+	return h
+}
+
+// Close waits for the refreshes in flight, until ctx ends, whose error it then returns.
+// Afterwards logins, callbacks and refreshes answer 503 with acpclient.ErrClosed, and known sessions
+// are still served. It may be called twice, and leaves the client open.
+func (a *Authenticator) Close(ctx context.Context) error { return a.refresher.close(ctx) }

@@ -1,0 +1,53 @@
+package middleware
+
+import (
+	"context"
+
+	"github.com/acp-go/acp/acpclient"
+)
+
+// contextKey is known to nobody else, so that nobody else can say who the user is.
+type contextKey struct{}
+
+// inContext remembers who looked: another Authenticator's session is not ours.
+type inContext struct {
+	auth    *Authenticator // nil for ContextWithTokens
+	session *Session       // nil: looked, and found none
+}
+
+func withSession(ctx context.Context, a *Authenticator, s *Session) context.Context {
+	return context.WithValue(ctx, contextKey{}, inContext{a, s})
+}
+
+// sessionIn returns what this Authenticator, or a test, has put into the context.
+func (a *Authenticator) sessionIn(ctx context.Context) (s *Session, known bool) {
+	v, ok := ctx.Value(contextKey{}).(inContext)
+	if !ok || v.auth != nil && v.auth != a {
+		return nil, false
+	}
+	if v.session != nil && v.auth != nil && a.memory.hasEnded(v.session.live.current()) {
+		return nil, true // logged out by this very request
+	}
+	return v.session, true
+}
+
+// SessionFromContext is the session that the innermost RequireSession or LoadSession
+// found, or nil. It is valid until the handler returns.
+func SessionFromContext(ctx context.Context) *Session {
+	v, _ := ctx.Value(contextKey{}).(inContext)
+	return v.session
+}
+
+// ContextWithTokens is for tests of handlers: it puts a session that holds these tokens
+// into a context, without any cookie, and every RequireSession lets it pass. The tokens are
+// believed, and never refreshed. nil tokens give ctx back.
+func ContextWithTokens(ctx context.Context, t *acpclient.Tokens) context.Context {
+	if t == nil || t.Token == nil {
+		return ctx
+	}
+	now := wallClock()
+	s := sessionOf(t, "")
+	s.CreatedAt, s.ExpiresAt = now, now.Add(defaultAbsolute)
+	s.live = &liveSession{rec: newRecord(t, now)}
+	return withSession(ctx, nil, s)
+}

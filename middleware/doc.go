@@ -1,0 +1,33 @@
+// Package middleware logs users of a net/http application in at an ACP workspace, or at
+// any other OpenID Connect provider, and keeps their sessions in sealed cookies.
+//
+// An Authenticator serves four paths (login, callback, logout, back-channel logout) and
+// wraps the handlers that need a user:
+//
+//	auth, err := middleware.New(client, middleware.Config{CookieKeys: [][]byte{key}})
+//	mux.Handle("/profile", auth.RequireSession(profile))
+//	http.ListenAndServe(addr, auth.Handler(mux))
+//
+// and a handler reads who the user is from the context alone:
+//
+//	session := middleware.SessionFromContext(r.Context())
+//
+// # What a session is
+//
+// A session lives in one or more cookies of the browser, encrypted and authenticated
+// with keys derived from Config.CookieKeys, and holds the tokens. It ends after 8 hours
+// without a request, and 24 hours after the login, whatever happens in between. Any
+// number of processes that share the keys serve it, without shared storage.
+//
+// The price: what only one process knows is lost on a restart, and unknown to the
+// others. That is which sessions were ended by a logout (a copy of the cookie made before
+// lives on until it expires), which logins were finished, and the newest tokens of sessions whose
+// browser still sends an older cookie (so that with rotating refresh tokens and several
+// processes a slow tab may present a used one, and the server then ends the session).
+//
+// # What a browser is told
+//
+// A navigation without a session is sent to the login. Everything else (fetch, XHR, any
+// method but GET) gets 401 as application/problem+json, and never a redirect. Errors show
+// a page that says no more than their status, with a reference that is also in the log.
+package middleware

@@ -1,0 +1,129 @@
+package middleware
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/acp-go/acp/acpclient"
+)
+
+// What the tests see of the inside: the clock, and the parts that have no door of their own.
+
+const (
+	MaxUsed     = maxUsed
+	PageStyle   = pageStyle
+	MaxReturnTo = maxReturnTo
+)
+
+func (a *Authenticator) SetClock(now func() time.Time) { a.now = now }
+
+func LocalPath(to string, own []string) bool { return localPath(to, own) }
+
+func IsNavigation(r *http.Request) bool { return isNavigation(r) }
+
+func Clean(s string) string { return clean(s) }
+
+// Explained tells whether a reason has an explanation of its own.
+func Explained(reason string) bool { _, ok := explanations[reason]; return ok }
+
+func Explanations() map[string][2]string { return explanations }
+
+// SessionCookies are the cookies of a new session with these tokens, as a browser holds them.
+func (a *Authenticator) SessionCookies(t *acpclient.Tokens, created, seen time.Time) ([]*http.Cookie, error) {
+	r := newRecord(t, created)
+	r.seen = seen
+	return a.cookiesOf(r)
+}
+
+func (a *Authenticator) cookiesOf(r *record) ([]*http.Cookie, error) {
+	chunks, err := a.split(r)
+	var cookies []*http.Cookie
+	for i, c := range chunks {
+		cookies = append(cookies, &http.Cookie{Name: a.cookies.chunk(i), Value: c})
+	}
+	return cookies, err
+}
+
+// GenerationOf is the number of refreshes that the cookies of a request speak of.
+func (a *Authenticator) GenerationOf(r *http.Request) (uint64, bool) {
+	rec, _, ok := a.join(a.cookies.read(r))
+	if !ok {
+		return 0, false
+	}
+	return rec.generation, true
+}
+
+// WithGeneration seals the session of a request again, as another process would after
+// its own refreshes.
+func (a *Authenticator) WithGeneration(r *http.Request, generation uint64) []*http.Cookie {
+	rec, _, ok := a.join(a.cookies.read(r))
+	if !ok {
+		return nil
+	}
+	next := *rec
+	next.generation = generation
+	cookies, _ := a.cookiesOf(&next)
+	return cookies
+}
+
+// Seal seals any bytes as a session, or as a transaction with this id.
+func (a *Authenticator) SealSession(plain []byte) string {
+	s, _ := a.sessions.seal(sealedName(a.cookies.session, 1), plain)
+	return "1." + s
+}
+
+func (a *Authenticator) SealTransaction(id string, plain []byte) string {
+	s, _ := a.transactions.seal(a.cookies.tx+id, plain)
+	return s
+}
+
+// RecordRoundTrip encodes and decodes tokens.
+func RecordRoundTrip(t *acpclient.Tokens, now time.Time) (*acpclient.Tokens, int, bool) {
+	b := newRecord(t, now).encode()
+	r, ok := decodeRecord(b)
+	if !ok {
+		return nil, len(b), false
+	}
+	return r.tokens, len(b), true
+}
+
+func DecodeRecord(b []byte) bool { _, ok := decodeRecord(b); return ok }
+
+func TransactionRoundTrip(f acpclient.Flow, now time.Time) (acpclient.Flow, bool) {
+	b, err := (&transaction{started: now, flow: f}).encode()
+	if err != nil {
+		return f, false
+	}
+	t, ok := decodeTransaction(b)
+	if !ok {
+		return f, false
+	}
+	return t.flow, true
+}
+
+// HasSession tells whether a request carries a session that would be served.
+func (a *Authenticator) HasSession(r *http.Request) bool { return a.find(a.cookies.read(r)).rec != nil }
+
+// Sizes are the numbers of entries in the process's memory.
+func (a *Authenticator) Sizes() map[string]int {
+	return map[string]int{
+		"ended": len(a.memory.ended.items), "latest": len(a.memory.latest.items),
+		"backoffs": len(a.memory.backoffs.items), "used": len(a.memory.used.items),
+	}
+}
+
+// BoundedMap is a memory of n entries.
+func BoundedMap(n int, now func() time.Time) (put func(k, v int, expiry time.Time), get func(k int) (int, bool), size func() int) {
+	b := newBounded[int, int](n, now)
+	return b.put, b.get, func() int { return len(b.items) }
+}
+
+// Pause is the wait after so many failures.
+func Pause(failures int, err error) time.Duration { return pause(failures, err) }
+
+// Stale judges tokens that were issued at a time, for a session whose id starts with b.
+func Stale(t *acpclient.Tokens, issued, now time.Time, generation uint64, b byte) bool {
+	r := &record{tokens: t, issued: issued, generation: generation}
+	r.id[0] = b
+	return stale(r, now)
+}

@@ -1,0 +1,93 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+
+	"github.com/acp-go/acp/acpclient"
+)
+
+// Logout ends the session: here at once, then at the authorization server, where the
+// browser is sent. It takes POST alone, from a page of this application, and answers 405
+// or 403 otherwise; the session then stays. The refresh token is revoked. None of what the server
+// fails to do keeps the user signed in here. It waits for the server, 4 s at most.
+func (a *Authenticator) Logout(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		a.fail(w, r, methodNotAllowed(http.MethodPost))
+		return
+	}
+	if !a.fromOurPage(r) {
+		a.fail(w, r, &problem{status: http.StatusForbidden, reason: "cross_origin", detail: "a logout from another site"})
+		return
+	}
+	p := a.cookies.read(r)
+	rec := a.find(p).rec
+	if rec != nil {
+		rec = a.refresher.end(rec, everyGeneration)
+	}
+	a.clearSession(w.Header(), p.held())
+	for _, tx := range p.txs {
+		a.cookies.remove(w.Header(), a.cookies.tx+tx.id)
+	}
+	location := a.config.DefaultPath
+	if rec != nil {
+		location = a.endAtServer(r, rec.tokens)
+	}
+	redirect(w, location)
+}
+
+// fromOurPage asks for the browser's own word, Sec-Fetch-Site, and looks at Origin, too. A
+// page with the policy no-referrer sends the origin "null", which only the former can vouch for.
+func (a *Authenticator) fromOurPage(r *http.Request) bool {
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "none":
+	case "same-origin":
+		if slices.Equal(r.Header.Values("Origin"), []string{"null"}) {
+			return true
+		}
+	default:
+		return false
+	}
+	return a.sameOrigin(r)
+}
+
+// endAtServer revokes the tokens, and returns where the browser ends its session at the
+// server. A browser that leaves does not stop it.
+func (a *Authenticator) endAtServer(r *http.Request, t *acpclient.Tokens) string {
+	ctx := context.WithoutCancel(r.Context())
+	revoke, cancel := context.WithTimeout(ctx, revokeTimeout)
+	defer cancel()
+	if err := a.client.Revoke(revoke, t); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		a.logoutWarning(r, "acp: logout: the refresh token was not revoked", err)
+	}
+	find, cancel := context.WithTimeout(ctx, revokeTimeout)
+	defer cancel()
+	// Without a state: where the browser comes back to changes nothing, so none would be compared.
+	location, err := a.client.LogoutURL(find, t, &acpclient.LogoutOptions{PostLogoutRedirectURL: a.config.PostLogoutRedirectURL})
+	if err != nil {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			a.logoutWarning(r, "acp: logout: the session at the server goes on", err)
+		}
+		return a.config.DefaultPath
+	}
+	return location
+}
+
+func (a *Authenticator) logoutWarning(r *http.Request, message string, err error) {
+	a.config.Logger.LogAttrs(r.Context(), slog.LevelWarn, message,
+		slog.String("reason", clean(reasonOf(err))), slog.String("error", logText(err)))
+}
+
+// BackchannelLogout is where the authorization server would end sessions itself (OpenID
+// Connect Back-Channel Logout). Sealed cookies cannot be found by a server, so it answers 501: better
+// than a 200 that does nothing.
+func (a *Authenticator) BackchannelLogout(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		a.fail(w, r, methodNotAllowed(http.MethodPost))
+		return
+	}
+	a.fail(w, r, &problem{status: http.StatusNotImplemented, reason: "no_store"})
+}

@@ -1,0 +1,299 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/acp-go/acp/acpclient"
+)
+
+const (
+	refreshTimeout = 10 * time.Second // of the call, and before it of the wait for a slot
+	revokeTimeout  = 2 * time.Second
+	earlyWait      = 2 * time.Second // for a new token while the old one still serves
+	maxMargin      = time.Minute     // before its end a token counts as stale
+	maxAtOnce      = 32              // refreshes in flight
+	minInterval    = time.Second     // between two refreshes of one session
+	maxRetryAfter  = 5 * time.Minute
+)
+
+// AccessToken is the session's access token, refreshed when its time is nearly over. It
+// waits for the authorization server then, 10 s at most, and for ctx. Parallel calls for one session
+// share one refresh, which goes on when its caller leaves. Call it before the response is
+// written: the new tokens go into the session's cookie.
+//
+// Errors: ErrSessionEnded when the server refused the refresh, and the session is over,
+// or when the token expired and there is no refresh token; acpclient's errors when the
+// refresh failed and the token no longer serves, and the session stays. WriteError answers all of them.
+func (s *Session) AccessToken(ctx context.Context) (string, error) {
+	if s == nil || s.live == nil {
+		return "", ErrSessionEnded
+	}
+	l := s.live
+	if l.auth == nil {
+		r := l.current()
+		if expired(r, wallClock()) {
+			return "", errTokenExpired
+		}
+		return r.tokens.AccessToken, nil
+	}
+	r, err := l.auth.refresher.use(ctx, l.current())
+	if err != nil {
+		if errors.Is(err, ErrSessionEnded) && !errors.Is(err, errTokenExpired) {
+			l.clear()
+		}
+		return "", err
+	}
+	l.adopt(r)
+	return r.tokens.AccessToken, nil
+}
+
+// errTokenExpired ends the use of the token, not the session.
+var errTokenExpired = &problem{
+	status: http.StatusUnauthorized, reason: "access_token_expired",
+	detail: "the access token expired, and there is no refresh token", kind: ErrSessionEnded,
+}
+
+// refresher renews the tokens of all sessions of a process.
+type refresher struct {
+	client *acpclient.Client
+	memory *memory
+	now    func() time.Time
+	until  func(*record) time.Time // when what is remembered of a session may be forgotten
+	slots  chan struct{}
+
+	mu      sync.Mutex // also makes "ended" and "newest tokens" one decision
+	flights map[sessionID]*flight
+	running sync.WaitGroup
+	closed  bool
+}
+
+// flight is one refresh. rec and err are read after done.
+type flight struct {
+	done chan struct{}
+	rec  *record
+	err  error
+}
+
+// backoff keeps a session whose refresh failed from asking with each request.
+type backoff struct {
+	failures int
+	until    time.Time
+	err      error
+}
+
+func newRefresher(c *acpclient.Client, m *memory, now func() time.Time, until func(*record) time.Time) *refresher {
+	return &refresher{
+		client: c, memory: m, now: now, until: until,
+		slots: make(chan struct{}, maxAtOnce), flights: map[sessionID]*flight{},
+	}
+}
+
+func expired(r *record, now time.Time) bool {
+	return !r.tokens.Expiry.IsZero() && !now.Before(r.tokens.Expiry)
+}
+
+// stale holds from a minute, or a fifth of the lifetime, before the token's end. The
+// sessions' margins differ by a fifth, so that those of one moment do not refresh at once. A
+// token that was refreshed just now is not stale, whatever the server says of its lifetime.
+func stale(r *record, now time.Time) bool {
+	if r.tokens.Expiry.IsZero() {
+		return false
+	}
+	if since := now.Sub(r.issued); r.generation > 0 && 0 <= since && since < minInterval {
+		return false
+	}
+	margin := min(maxMargin, max(0, r.tokens.Expiry.Sub(r.issued))/5)
+	margin -= margin / 5 * time.Duration(r.id[0]) / 255
+	return !now.Add(margin).Before(r.tokens.Expiry)
+}
+
+// use returns a record whose access token serves.
+func (f *refresher) use(ctx context.Context, r *record) (*record, error) {
+	r, running, err := f.start(ctx, r)
+	if running == nil || err != nil {
+		return r, err
+	}
+	serves := !expired(r, f.now())
+	var enough <-chan time.Time
+	if serves {
+		t := time.NewTimer(earlyWait)
+		defer t.Stop()
+		enough = t.C
+	}
+	select {
+	case <-running.done:
+	case <-enough:
+		return r, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("middleware: waiting for a refresh: %w", ctx.Err())
+	}
+	switch {
+	case running.err == nil:
+		return running.rec, nil
+	case serves && !errors.Is(running.err, ErrSessionEnded):
+		return r, nil
+	}
+	return nil, running.err
+}
+
+// start decides, in one step, whether there is a newer token, a refresh to wait for, or
+// one to start.
+func (f *refresher) start(ctx context.Context, r *record) (*record, *flight, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.memory.hasEnded(r) {
+		return nil, nil, &problem{status: http.StatusUnauthorized, reason: "session_ended", kind: ErrSessionEnded}
+	}
+	r = f.memory.newest(r)
+	now := f.now()
+	if !stale(r, now) {
+		return r, nil, nil
+	}
+	refused := func(err error) (*record, *flight, error) {
+		if expired(r, now) {
+			return nil, nil, err
+		}
+		return r, nil, nil
+	}
+	if r.tokens.RefreshToken == "" {
+		return refused(errTokenExpired)
+	}
+	if running, ok := f.flights[r.id]; ok {
+		return r, running, nil
+	}
+	if f.closed {
+		return refused(acpclient.ErrClosed)
+	}
+	if b, ok := f.memory.backoffs.get(r.id); ok && now.Before(b.until) {
+		return refused(&problem{
+			status: statusOf(b.err), reason: reasonOf(b.err), detail: "the refresh failed before, and waits",
+			cause: b.err, retryAfter: b.until.Sub(now),
+		})
+	}
+	running := &flight{done: make(chan struct{})}
+	f.flights[r.id] = running
+	f.running.Go(func() { f.fly(context.WithoutCancel(ctx), running, r) })
+	return r, running, nil
+}
+
+// fly runs detached from the request that started it: once the refresh token is sent,
+// the answer must be kept.
+func (f *refresher) fly(ctx context.Context, running *flight, r *record) {
+	tokens, err := f.ask(ctx, r)
+	next, revoke := f.land(running, r, tokens, err)
+	close(running.done)
+	if revoke {
+		ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
+		defer cancel()
+		_ = f.client.Revoke(ctx, next.tokens) // best effort: nobody waits for it
+	}
+}
+
+func (f *refresher) ask(ctx context.Context, r *record) (t *acpclient.Tokens, err error) {
+	defer func() { // out here a panic of a transport would end the program
+		if p := recover(); p != nil {
+			err = fmt.Errorf("middleware: refresh panicked: %s", clean(fmt.Sprint(p)))
+		}
+	}()
+	slot := time.NewTimer(refreshTimeout)
+	defer slot.Stop()
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	case <-slot.C:
+		return nil, &problem{status: http.StatusServiceUnavailable, reason: "unavailable", detail: "too many refreshes at once", kind: acpclient.ErrUnavailable}
+	}
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	return f.client.Refresh(ctx, r.tokens)
+}
+
+// land stores the result before anybody sees it. A logout that came in between wins, and
+// the new tokens are then to be revoked.
+func (f *refresher) land(running *flight, r *record, t *acpclient.Tokens, err error) (next *record, revoke bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.flights, r.id)
+	now := f.now().Truncate(time.Millisecond)
+	switch {
+	case err == nil:
+		next = &record{id: r.id, generation: r.generation + 1, created: r.created, seen: r.seen, issued: now, tokens: t}
+		if f.memory.hasEnded(r) {
+			running.err = ErrSessionEnded
+			return next, true
+		}
+		f.memory.latest.put(r.id, next, f.until(r))
+		f.memory.backoffs.remove(r.id)
+		running.rec = next
+	case fatal(err):
+		f.memory.ended.put(r.id, r.generation, f.until(r))
+		f.memory.latest.remove(r.id)
+		running.err = &problem{status: http.StatusUnauthorized, reason: "session_ended", kind: ErrSessionEnded, cause: err}
+	default:
+		b, _ := f.memory.backoffs.get(r.id)
+		b.failures++
+		b.err, b.until = err, now.Add(pause(b.failures, err))
+		f.memory.backoffs.put(r.id, b, f.until(r))
+		running.err = err
+	}
+	return next, false
+}
+
+// fatal holds for the answers after which no refresh can succeed: the server has ended
+// the grant, or speaks of another user.
+func fatal(err error) bool {
+	if e, ok := errors.AsType[*acpclient.Error](err); ok {
+		return e.Code == "invalid_grant" && !errors.Is(e, acpclient.ErrUnavailable)
+	}
+	reason := acpclient.Reason(err)
+	return errors.Is(err, acpclient.ErrInvalidToken) && (reason == "subject" || reason == "issuer")
+}
+
+// pause is 1 s, 2 s, 3 s, 3 s, 3 s and then 5 s, or what the server asks for.
+func pause(failures int, err error) time.Duration {
+	d := 5 * time.Second
+	if failures <= 5 {
+		d = min(time.Duration(failures), 3) * time.Second
+	}
+	return min(max(d, acpclient.RetryAfter(err)), maxRetryAfter)
+}
+
+// end ends a session in this process: up to a generation, or for good. It returns the
+// newest tokens that were known.
+func (f *refresher) end(r *record, upTo uint64) *record {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r = f.memory.newest(r)
+	f.memory.ended.put(r.id, upTo, f.until(r))
+	f.memory.latest.remove(r.id)
+	f.memory.backoffs.remove(r.id)
+	return r
+}
+
+func (f *refresher) isClosed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closed
+}
+
+func (f *refresher) close(ctx context.Context) error {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		f.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

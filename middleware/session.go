@@ -1,0 +1,220 @@
+package middleware
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/acp-go/acp/acpclient"
+)
+
+// maxSkew is how far in the future a time may be that another process wrote.
+const maxSkew = 5 * time.Minute
+
+// Session is a user who is signed in, for the time of one request. Printed or logged, it
+// shows no token.
+type Session struct {
+	// Issuer and Subject name the user; only both together do. They come from the ID
+	// token. Without one (no "openid" scope) Subject is "".
+	Issuer, Subject string
+
+	// CreatedAt is the time of the login, ExpiresAt when the session ends at the latest.
+	CreatedAt, ExpiresAt time.Time
+
+	live *liveSession
+}
+
+// liveSession is what the copies of a Session share.
+type liveSession struct {
+	auth *Authenticator // nil for ContextWithTokens
+
+	mu   sync.Mutex
+	rec  *record             // replaced, never changed
+	w    http.ResponseWriter // nil outside of a request, and after it
+	held chunkSet
+}
+
+// newRecord is a session that starts now. Its id is new, always: nothing of a session
+// before the login lives on.
+func newRecord(t *acpclient.Tokens, now time.Time) *record {
+	now = now.Truncate(time.Millisecond)
+	r := &record{created: now, seen: now, issued: now, tokens: t}
+	rand.Read(r.id[:]) // never fails
+	return r
+}
+
+func (a *Authenticator) newSession(r *record) *Session {
+	s := sessionOf(r.tokens, a.issuer)
+	s.CreatedAt, s.ExpiresAt = r.created, r.created.Add(a.config.AbsoluteTimeout)
+	s.live = &liveSession{auth: a, rec: r}
+	return s
+}
+
+// sessionOf reads the user out of the ID token.
+func sessionOf(t *acpclient.Tokens, issuer string) *Session {
+	var id struct {
+		Issuer  string `json:"iss"`
+		Subject string `json:"sub"`
+	}
+	if t.Claims(&id) != nil || id.Issuer == "" {
+		id.Issuer = issuer
+	}
+	return &Session{Issuer: id.Issuer, Subject: id.Subject}
+}
+
+// end is when a session ends if it is not used again.
+func (a *Authenticator) end(r *record) time.Time {
+	idle, absolute := r.seen.Add(a.config.IdleTimeout), r.created.Add(a.config.AbsoluteTimeout)
+	if idle.Before(absolute) {
+		return idle
+	}
+	return absolute
+}
+
+// found is what a request's cookies say.
+type found struct {
+	rec   *record // nil: no session
+	stale bool    // the browser should get a newer cookie
+}
+
+// find judges the cookies of a request. It asks nobody.
+func (a *Authenticator) find(p *presented) found {
+	r, newestKey, ok := a.join(p)
+	if !ok {
+		return found{}
+	}
+	now := a.now()
+	latest := now.Add(maxSkew)
+	if r.created.After(latest) || r.seen.After(latest) || r.seen.Before(r.created) ||
+		!now.Before(a.end(r)) || a.memory.hasEnded(r) {
+		return found{}
+	}
+	known := a.memory.newest(r)
+	f := found{rec: known, stale: known != r || !newestKey}
+	if now.Sub(r.seen) > a.config.IdleTimeout/10 {
+		moved := *known
+		moved.seen = now.Truncate(time.Millisecond)
+		f.rec, f.stale = &moved, true
+	}
+	return f
+}
+
+// load is find for a request that will be served: it brings the browser's cookies up to
+// date, and deletes what is no session.
+func (a *Authenticator) load(w http.ResponseWriter, r *http.Request) *Session {
+	p := a.cookies.read(r)
+	held := p.held()
+	if held == 0 {
+		return nil
+	}
+	f := a.find(p)
+	if f.rec == nil {
+		a.clearSession(w.Header(), held)
+		return nil
+	}
+	s := a.newSession(f.rec)
+	s.live.w, s.live.held = w, held
+	if f.stale {
+		a.renew(w, held, f.rec)
+	}
+	return s
+}
+
+// renew writes a session's cookies again. Where newer tokens no longer fit, the older
+// ones stay in the browser, and the newer in this process's memory.
+func (a *Authenticator) renew(w http.ResponseWriter, held chunkSet, r *record) {
+	if err := a.writeSession(w.Header(), held, r, a.now()); err != nil {
+		a.config.Logger.Warn("acp: the session's cookies were not renewed", "reason", reasonOf(err), "error", logText(err))
+	}
+}
+
+func (l *liveSession) current() *record {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.rec
+}
+
+// adopt takes over newer tokens, and puts them into the response while that is possible.
+func (l *liveSession) adopt(r *record) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.generation <= l.rec.generation {
+		return
+	}
+	next := *r
+	if l.rec.seen.After(next.seen) {
+		next.seen = l.rec.seen
+	}
+	l.rec = &next
+	if l.w != nil {
+		l.auth.renew(l.w, l.held, l.rec)
+	}
+}
+
+// clear takes the session's cookies away, while that is possible.
+func (l *liveSession) clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.w != nil {
+		l.auth.clearSession(l.w.Header(), l.held|1)
+	}
+}
+
+// detach ends the use of the response: its handler has returned.
+func (l *liveSession) detach() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.w = nil
+}
+
+// Claims decodes the ID token's claims into v, as acpclient.Tokens.Claims does. Without
+// an ID token the error matches errors.ErrUnsupported.
+func (s *Session) Claims(v any) error {
+	var t *acpclient.Tokens
+	if s.live != nil {
+		t = s.live.current().tokens
+	}
+	return t.Claims(v)
+}
+
+// Format prints no more than String, whatever the verb.
+func (s Session) Format(f fmt.State, _ rune) { fmt.Fprint(f, s.String()) }
+
+// String names the user and nothing else.
+func (s Session) String() string {
+	return fmt.Sprintf("middleware.Session(%s %s)", clean(s.Subject), clean(s.Issuer))
+}
+
+// GoString is String.
+func (s Session) GoString() string { return s.String() }
+
+// LogValue names the user and nothing else.
+func (s Session) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("iss", clean(s.Issuer)), slog.String("sub", clean(s.Subject)))
+}
+
+// MarshalJSON gives the exported fields.
+func (s Session) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{"iss": s.Issuer, "sub": s.Subject, "created_at": s.CreatedAt, "expires_at": s.ExpiresAt})
+}
+
+const redacted = "[redacted]"
+
+// Format prints nothing of a configuration, whose keys are secret.
+func (c Config) Format(f fmt.State, _ rune) { fmt.Fprint(f, c.String()) }
+
+// String hides the configuration.
+func (Config) String() string { return "middleware.Config(" + redacted + ")" }
+
+// GoString hides the configuration.
+func (c Config) GoString() string { return c.String() }
+
+// LogValue hides the configuration.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalJSON hides the configuration.
+func (c Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
