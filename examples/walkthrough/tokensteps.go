@@ -1,0 +1,169 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Steps 6 to 10 happen behind the user agent's back.
+
+func (w *walk) tokenPath() string {
+	u, _ := url.Parse(w.acp.Issuer) // our own server made it
+	return u.Path + "/oauth2/token"
+}
+
+func (w *walk) redeem() error {
+	e, found := w.toACP.last(w.tokenPath())
+	if !found {
+		return errors.New("there was no token request")
+	}
+	w.showRequest(e)
+	form, err := url.ParseQuery(e.body)
+	if err != nil {
+		return err
+	}
+	target, err := w.redirect.location()
+	if err != nil {
+		return err
+	}
+	w.check(e.method == http.MethodPost && form.Get("grant_type") == "authorization_code", "grant_type=authorization_code, in the body of a POST")
+	w.check(form.Get("code") == target.Query().Get("code"), "the code is the one from the callback")
+	w.check(len(form.Get("code_verifier")) >= 43, "the PKCE verifier is shown for the first time, and only here")
+	w.check(strings.HasPrefix(e.header.Get("Authorization"), "Basic ") && !form.Has("client_secret"), "the client authenticates (client_secret_basic)")
+	return nil
+}
+
+func (w *walk) validate() error {
+	e, _ := w.toACP.last(w.tokenPath())
+	w.showResponse(e)
+	w.check(e.code == http.StatusOK, "code, client, redirect URI and verifier fit together: 200")
+	if err := json.Unmarshal([]byte(e.response), &w.tokens); err != nil {
+		return fmt.Errorf("the answer is not JSON: %w", err)
+	}
+
+	w.variant("a stolen code, with a wrong verifier")
+	_, back, err := w.throughConsent("allow")
+	if err != nil {
+		return err
+	}
+	target, err := back.location()
+	if err != nil {
+		return err
+	}
+	thief := w.tape("attacker")
+	form := url.Values{
+		"grant_type": {"authorization_code"}, "code": {target.Query().Get("code")},
+		"redirect_uri": {w.app.url + "/callback"}, "code_verifier": {rand.Text() + rand.Text()},
+	}
+	request, err := http.NewRequestWithContext(w.ctx, http.MethodPost, w.acp.Issuer+"/oauth2/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		return err
+	}
+	request.SetBasicAuth(clientID, w.secret)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	response, err := (&http.Client{Transport: thief}).Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	refused, _ := thief.last(w.tokenPath())
+	w.show(refused)
+	w.check(response.StatusCode == http.StatusBadRequest && strings.Contains(string(body), `"invalid_grant"`), "ACP refuses: 400 invalid_grant")
+	return nil
+}
+
+func (w *walk) inspect() error {
+	access, err := claimsOf(w.tokens.Access)
+	if err != nil {
+		return fmt.Errorf("access token: %w", err)
+	}
+	w.claims("access token", access)
+	id, err := claimsOf(w.tokens.ID)
+	if err != nil {
+		return fmt.Errorf("ID token: %w", err)
+	}
+	w.claims("ID token", id)
+	sent, err := w.login.location()
+	if err != nil {
+		return err
+	}
+	audience, _ := access["aud"].([]any)
+	w.check(slices.Contains(audience, any(w.acp.Audience)), "the access token is for the API (aud)")
+	w.check(id["aud"] == clientID && id["iss"] == w.acp.Issuer && id["sub"] == "alice", "the ID token is for the application, and says who signed in")
+	w.check(id["nonce"] == sent.Query().Get("nonce"), "its nonce is the one from the authorize request")
+	w.check(w.tokens.Refresh != "" && w.tokens.Expires > 0 && strings.EqualFold(w.tokens.Type, "bearer"), "there is a refresh token, and the access token's lifetime is known")
+	return nil
+}
+
+func claimsOf(token string) (map[string]any, error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return nil, errors.New("it is not a JWT")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return nil, err
+	}
+	var claims map[string]any
+	return claims, json.Unmarshal(payload, &claims)
+}
+
+func (w *walk) call() error {
+	page, err := w.user.open(w.app.url + "/accounts")
+	if err != nil {
+		return err
+	}
+	e, found := w.toAPI.last("/accounts")
+	if !found {
+		return errors.New("the API was not called: " + page.status)
+	}
+	w.showRequest(e)
+	w.check(e.header.Get("Authorization") == "Bearer "+w.tokens.Access, "the token travels in the Authorization header")
+	return nil
+}
+
+func (w *walk) answer() error {
+	e, _ := w.toAPI.last("/accounts")
+	w.showResponse(e)
+	w.check(e.code == http.StatusOK && strings.Contains(e.response, `"sub":"alice"`), "signature, issuer, audience and times are right: the API answers alice")
+
+	for _, bad := range []struct{ name, token, text string }{
+		{"a token with another signature", forge(w.tokens.Access), "the forged token is refused: 401 invalid_token"},
+		{"the ID token in place of the access token", w.tokens.ID, "the ID token opens nothing: 401 invalid_token"},
+	} {
+		w.variant(bad.name)
+		t := w.tape("attacker")
+		status, _, err := w.callAPI(w.ctx, t, bad.token)
+		if err != nil {
+			return err
+		}
+		refused, _ := t.last("/accounts")
+		w.show(refused)
+		w.check(status == http.StatusUnauthorized && strings.Contains(refused.responseHeader.Get("WWW-Authenticate"), "invalid_token"), bad.text)
+	}
+	return nil
+}
+
+// forge changes a token's signature in its middle, where every bit counts.
+func forge(token string) string {
+	b := []byte(token)
+	i := len(b) - 20
+	if b[i] == 'A' {
+		b[i] = 'B'
+	} else {
+		b[i] = 'A'
+	}
+	return string(b)
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func randomKey() string {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return base64.StdEncoding.EncodeToString(b)
+}
+
+func writeFile(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file.pem")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func pemFile(t *testing.T, kind string, der []byte, err error) string {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
+}
+
+// settings are a good configuration, changed by "NAME=value" pairs.
+func settings(changes ...string) []string {
+	return append([]string{
+		"PATH=/bin",
+		"ACP_ISSUER=https://acp.example/demo/bank",
+		"ACP_CLIENT_ID=web",
+		"ACP_REDIRECT_URL=http://127.0.0.1:8080/callback",
+		"ACP_COOKIE_KEY=" + randomKey(),
+		"ACP_LISTEN=127.0.0.1:0",
+	}, changes...)
+}
+
+// canary must never be printed.
+const canary = "c4nary"
+
+func TestWrongSettings(t *testing.T) {
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	smallKey := pemFile(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(small), nil)
+	zero := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	good := randomKey()
+	for name, row := range map[string]struct {
+		environ  []string
+		variable string
+	}{
+		"no issuer, but a client":      {[]string{"ACP_CLIENT_ID=" + canary}, "ACP_ISSUER"},
+		"blank issuer, but a secret":   {[]string{"ACP_ISSUER= ", "ACP_CLIENT_SECRET=" + canary}, "ACP_ISSUER"},
+		"no issuer, but an unknown":    {[]string{"ACP_NONSENSE=" + canary}, "ACP_ISSUER"},
+		"no issuer, but Redis":         {[]string{"ACP_REDIS_URL=redis://:" + canary + "@x"}, "ACP_ISSUER"},
+		"no issuer, listen to all":     {[]string{"ACP_LISTEN=0.0.0.0:0"}, "ACP_LISTEN"},
+		"unknown":                      {settings("ACP_CLIENTID=" + canary), "ACP_CLIENTID"},
+		"Redis":                        {settings("ACP_REDIS_URL=redis://:" + canary + "@localhost"), "ACP_REDIS_URL"},
+		"issuer relative":              {settings("ACP_ISSUER=/demo/bank"), "ACP_ISSUER"},
+		"issuer with query":            {settings("ACP_ISSUER=https://acp.example/demo?x=" + canary), "ACP_ISSUER"},
+		"issuer with empty query":      {settings("ACP_ISSUER=https://acp.example/demo?"), "ACP_ISSUER"},
+		"issuer with fragment":         {settings("ACP_ISSUER=https://acp.example/demo#x"), "ACP_ISSUER"},
+		"issuer with password":         {settings("ACP_ISSUER=https://user:" + canary + "@acp.example/demo"), "ACP_ISSUER"},
+		"issuer by http":               {settings("ACP_ISSUER=http://acp.example/demo"), "ACP_ISSUER"},
+		"issuer by ftp":                {settings("ACP_ISSUER=ftp://acp.example/demo"), "ACP_ISSUER"},
+		"no client id":                 {settings("ACP_CLIENT_ID="), "ACP_CLIENT_ID"},
+		"redirect by http":             {settings("ACP_REDIRECT_URL=http://app.example/callback"), "ACP_REDIRECT_URL"},
+		"redirect relative":            {settings("ACP_REDIRECT_URL=/callback"), "ACP_REDIRECT_URL"},
+		"redirect with fragment":       {settings("ACP_REDIRECT_URL=https://app.example/callback#x"), "ACP_REDIRECT_URL"},
+		"response mode":                {settings("ACP_RESPONSE_MODE=fragment"), "ACP_RESPONSE_MODE"},
+		"auth method":                  {settings("ACP_CLIENT_AUTH=none"), "ACP_CLIENT_AUTH"},
+		"basic without secret":         {settings("ACP_CLIENT_AUTH=client_secret_basic"), "ACP_CLIENT_SECRET"},
+		"post without secret":          {settings("ACP_CLIENT_AUTH=client_secret_post", "ACP_CLIENT_SECRET=  "), "ACP_CLIENT_SECRET"},
+		"key without method":           {settings("ACP_CLIENT_KEY=/" + canary), "ACP_CLIENT_KEY"},
+		"key with basic":               {settings("ACP_CLIENT_AUTH=client_secret_basic", "ACP_CLIENT_SECRET=x", "ACP_CLIENT_KEY=/x"), "ACP_CLIENT_KEY"},
+		"private_key_jwt without key":  {settings("ACP_CLIENT_AUTH=private_key_jwt"), "ACP_CLIENT_KEY"},
+		"private_key_jwt with secret":  {settings("ACP_CLIENT_AUTH=private_key_jwt", "ACP_CLIENT_SECRET="+canary), "ACP_CLIENT_SECRET"},
+		"key file missing":             {settings("ACP_CLIENT_AUTH=private_key_jwt", "ACP_CLIENT_KEY=/"+canary), "ACP_CLIENT_KEY"},
+		"key file without PEM":         {settings("ACP_CLIENT_AUTH=private_key_jwt", "ACP_CLIENT_KEY="+writeFile(t, canary)), "ACP_CLIENT_KEY"},
+		"key too small":                {settings("ACP_CLIENT_AUTH=private_key_jwt", "ACP_CLIENT_KEY="+smallKey), "ACP_CLIENT_KEY"},
+		"CA file missing":              {settings("ACP_ROOT_CA=/" + canary), "ACP_ROOT_CA"},
+		"CA file without certificate":  {settings("ACP_ROOT_CA=" + writeFile(t, canary)), "ACP_ROOT_CA"},
+		"cookie key missing":           {settings("ACP_COOKIE_KEY="), "ACP_COOKIE_KEY"},
+		"cookie key no base64":         {settings("ACP_COOKIE_KEY=" + canary + "!"), "ACP_COOKIE_KEY"},
+		"cookie key short":             {settings("ACP_COOKIE_KEY=" + base64.StdEncoding.EncodeToString([]byte(canary))), "ACP_COOKIE_KEY"},
+		"cookie key all zero":          {settings("ACP_COOKIE_KEY=" + zero), "ACP_COOKIE_KEY"},
+		"second cookie key all zero":   {settings("ACP_COOKIE_KEY=" + good + "," + zero), "ACP_COOKIE_KEY"},
+		"second cookie key is missing": {settings("ACP_COOKIE_KEY=" + good + ","), "ACP_COOKIE_KEY"},
+		"listen without port":          {settings("ACP_LISTEN=127.0.0.1"), "ACP_LISTEN"},
+		"listen with a named port":     {settings("ACP_LISTEN=127.0.0.1:http"), "ACP_LISTEN"},
+		"listen port too high":         {settings("ACP_LISTEN=127.0.0.1:65536"), "ACP_LISTEN"},
+		"API relative":                 {settings("ACP_API_URL=accounts"), "ACP_API_URL"},
+		"API by http":                  {settings("ACP_API_URL=http://api.example/accounts"), "ACP_API_URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// A program that starts after all ends at once, and the test fails.
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			var stdout, stderr strings.Builder
+			if status := run(ctx, row.environ, &stdout, &stderr); status != 2 {
+				t.Errorf("exit status %d", status)
+			}
+			message := stderr.String()
+			if !strings.HasPrefix(message, "webapp: "+row.variable+": ") || strings.Count(message, "\n") != 1 {
+				t.Errorf("not one line that names %s:\n%s", row.variable, message)
+			}
+			if strings.Contains(message, canary) || strings.Contains(message, good) || stdout.String() != "" {
+				t.Errorf("it says too much:\n%s%s", message, stdout.String())
+			}
+		})
+	}
+}
+
+func TestGoodSettings(t *testing.T) {
+	c, err := parse([]string{"ACP_ISSUER=", "ACP_CLIENT_SECRET=  ", "ACP_NONSENSE=", "HOME=/"})
+	if err != nil || c.issuer != "" || c.listen != "127.0.0.1:0" {
+		t.Errorf("blank is not absent: %+v, %v", c, err)
+	}
+	first, second := randomKey(), randomKey()
+	c, err = parse(settings("ACP_COOKIE_KEY="+first+", "+second, "ACP_SCOPES= openid  accounts.read ", "ACP_LISTEN=", "ACP_RESPONSE_MODE=form_post"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.cookieKeys) != 2 || base64.StdEncoding.EncodeToString(c.cookieKeys[0]) != first {
+		t.Error("the newest cookie key is not the first")
+	}
+	if strings.Join(c.scopes, ",") != "openid,accounts.read" || c.listen != "127.0.0.1:8080" || c.auth != nil || c.development {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestKeyFiles(t *testing.T) {
+	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec1, err := x509.MarshalECPrivateKey(ec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// openssl writes the curve's name before the key.
+	withParameters := writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte{6, 0}}))+
+		string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})))
+	if _, err := readKey(withParameters); err != nil {
+		t.Error(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(ec.Public())
+	if _, err := readKey(pemFile(t, "PUBLIC KEY", public, err)); err == nil {
+		t.Error("a public key was taken")
+	}
+	if _, err := readKey(pemFile(t, "PRIVATE KEY", []byte(canary), nil)); err == nil || strings.Contains(err.Error(), canary) {
+		t.Errorf("a broken key: %v", err)
+	}
+}

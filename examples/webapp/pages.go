@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"html/template"
+	"net/http"
+	"time"
+	"unicode/utf8"
+
+	"github.com/acp-go/acp/examples/internal/ui"
+	"github.com/acp-go/acp/middleware"
+)
+
+//go:embed pages.html
+var pageSource string
+
+var pages = template.Must(template.New("pages").Funcs(template.FuncMap{
+	"style": ui.Style,
+	"initial": func(name string) string {
+		r, _ := utf8.DecodeRuneInString(name)
+		return string(r)
+	},
+	"clock": func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
+}).Parse(pageSource))
+
+// visitor is what the pages know about the user; nil when nobody is signed in.
+type visitor struct {
+	Subject, Issuer string
+	Name, Email     string
+	Since, Until    time.Time
+}
+
+func visitorOf(r *http.Request) *visitor {
+	session := middleware.SessionFromContext(r.Context())
+	if session == nil {
+		return nil
+	}
+	v := &visitor{Subject: session.Subject, Issuer: session.Issuer, Since: session.CreatedAt, Until: session.ExpiresAt}
+	var claims struct {
+		Name  string `json:"name"`
+		Email string `json:"email"`
+	}
+	if session.Claims(&claims) == nil { // without openid there are no claims
+		v.Name, v.Email = claims.Name, claims.Email
+	}
+	if v.Name == "" {
+		v.Name = v.Subject
+	}
+	return v
+}
+
+// home is for everybody.
+func home(w http.ResponseWriter, r *http.Request) { show(w, "home", visitorOf(r)) }
+
+// profile is for signed-in users: RequireSession stands before it.
+func profile(w http.ResponseWriter, r *http.Request) { show(w, "profile", visitorOf(r)) }
+
+func show(w http.ResponseWriter, name string, v *visitor) {
+	var body bytes.Buffer
+	if err := pages.ExecuteTemplate(&body, name, v); err != nil {
+		http.Error(w, "the page cannot be shown", http.StatusInternalServerError)
+		return
+	}
+	// The sign-out form ends at the authorization server, wherever that leads to.
+	ui.Secure(w.Header(), "", ui.Anywhere)
+	_, _ = w.Write(body.Bytes()) // the browser is gone
+}
