@@ -38,7 +38,7 @@ func scopes(t *jws) ([]string, error) {
 		}
 		list, ok := v.Strings()
 		if s, isString := v.String(); isString {
-			list, ok = strings.Fields(s), true
+			list, ok = strings.Split(s, " "), true // RFC 6749 3.3: no other white space
 		}
 		if !ok {
 			return nil, invalidToken("token_malformed", name+" is neither a string nor a list of strings")

@@ -48,11 +48,14 @@ func (a *answer) serverError() *Error {
 		s, _ := v.String()
 		return s
 	}
-	code := firstOf(text("error"), text("error_code"))
+	code, description := text("error"), text("error_description")
+	if named := text("error_code"); named != "" { // a number in the other shapes; here error is a sentence
+		code, description = named, firstOf(description, code)
+	}
 	if code == "" {
 		return nil
 	}
-	return serverError(a.status, code, text("error_description"), firstOf(text("cause"), text("error_cause")),
+	return serverError(a.status, code, description, firstOf(text("cause"), text("error_cause")),
 		text("error_hint"), text("trace_id"))
 }
 

@@ -169,9 +169,9 @@ func (c *Client) Ready(ctx context.Context) error { return c.provider.ready(ctx)
 // fresh in the background. The value is shared: do not change it. Errors as for Ready.
 func (c *Client) Metadata(ctx context.Context) (*Metadata, error) { return c.meta.value(ctx) }
 
-// Close waits for code exchanges and refreshes under way, until ctx ends, and closes
-// idle connections. Later calls that would need the server return ErrClosed. It may be
-// called twice.
+// Close waits for calls under way, until ctx ends, and closes idle connections. When ctx
+// ends first, they still finish, within their own deadlines. Later calls that would need the
+// server return ErrClosed. It may be called twice.
 func (c *Client) Close(ctx context.Context) error {
 	c.mu.Lock()
 	c.isClosed = true
@@ -179,16 +179,15 @@ func (c *Client) Close(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		c.underWay.Wait()
+		c.provider.close() // not before: a refresh that is cut off loses the session
 		close(done)
 	}()
-	var err error
 	select {
 	case <-done:
+		return nil
 	case <-ctx.Done():
-		err = ctx.Err()
+		return ctx.Err()
 	}
-	c.provider.close()
-	return err
 }
 
 // begin guards a call that Close waits for.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 )
 
@@ -42,6 +43,15 @@ type KeySetOptions struct {
 }
 
 func NewKeySet(o KeySetOptions) KeySet {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Jitter == nil {
+		o.Jitter = rand.Float64
+	}
 	return KeySet{newKeySet(o.Fetch, keySetOptions{maxStale: o.MaxStale, now: o.Now, log: o.Log, jitter: o.Jitter})}
 }
 

@@ -93,6 +93,11 @@ func (l *lazy[T]) start() (*lazyFlight, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
 	f := &lazyFlight{done: make(chan struct{}), cancel: cancel}
 	l.flight = f
+	// A transport that does not heed its context must not hold up the value for ever.
+	context.AfterFunc(ctx, func() {
+		var none T
+		l.land(f, none, unavailable(ctx.Err(), 0))
+	})
 	go func() {
 		defer cancel()
 		value, err := l.fetch(ctx)
@@ -104,6 +109,9 @@ func (l *lazy[T]) start() (*lazyFlight, error) {
 func (l *lazy[T]) land(f *lazyFlight, value T, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.flight != f {
+		return // it has landed before
+	}
 	now := l.now()
 	if err == nil {
 		l.failures, l.retryAt, l.lastErr = 0, time.Time{}, nil
@@ -138,10 +146,11 @@ func (f *lazyFlight) wait(ctx context.Context) error {
 	}
 }
 
-// backOff is 1 s, doubling to 30 s, give or take 20 %.
+// backOff is 1 s, doubling to 30 s, and up to 20 % more: with less, a minute would see a
+// seventh try.
 func backOff(failures int, jitter float64) time.Duration {
 	d := min(time.Second<<min(failures, 5), 30*time.Second)
-	return time.Duration(float64(d) * (0.8 + 0.4*jitter))
+	return time.Duration(float64(d) * (1 + 0.2*jitter))
 }
 
 // withRetryAfter is err with a time at which the next try makes sense.

@@ -16,6 +16,13 @@ func (c *Client) Revoke(ctx context.Context, t *Tokens) error {
 	if t == nil || t.Token == nil {
 		return errors.New("acpclient: revoke: no tokens")
 	}
+	end, err := c.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, revokeTimeout) // the wait for the metadata included
+	defer cancel()
 	m, err := c.meta.value(ctx)
 	if err != nil {
 		return err

@@ -46,8 +46,9 @@ type Metadata struct {
 // for members that have no field here.
 func (m *Metadata) Claims(v any) error { return json.Unmarshal(m.raw, v) }
 
-// parseMetadata judges a document. Its errors are invalidResponse("metadata", ...).
-func parseMetadata(body []byte, allowed func(iss string) bool, issuer *url.URL) (*Metadata, error) {
+// parseMetadata judges a document of the issuer, which may also go by other names. Its
+// errors are invalidResponse("metadata", ...), or "issuer" for a document of another.
+func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, error) {
 	doc, err := strictjson.Parse(body)
 	if err != nil {
 		return nil, invalidResponse("metadata", clean(err.Error()))
@@ -103,8 +104,8 @@ func parseMetadata(body []byte, allowed func(iss string) bool, issuer *url.URL) 
 		}
 	}
 	// OpenID Connect Discovery 4.3, RFC 8414 3.3: compared byte for byte.
-	if !allowed(m.Issuer) {
-		return nil, invalidResponse("issuer", fmt.Sprintf("metadata is of issuer %q, not of the configured one", clean(m.Issuer)))
+	if !slices.Contains(names, m.Issuer) {
+		return nil, invalidResponse("issuer", fmt.Sprintf("metadata is of issuer %.200q, not of %q", m.Issuer, names[0]))
 	}
 	return m, nil
 }

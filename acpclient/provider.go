@@ -122,7 +122,7 @@ func (p *provider) document(ctx context.Context, address string, issuer *url.URL
 	if err != nil {
 		return nil, err
 	}
-	return parseMetadata(body, func(iss string) bool { return iss == p.issuer || iss == p.expected }, issuer)
+	return parseMetadata(body, issuer, p.issuer, p.expected)
 }
 
 // fetchKeys is the key set's way to its document.

@@ -23,6 +23,7 @@ func (c *Client) TokenSource(ctx context.Context, t *Tokens, save func(context.C
 }
 
 type tokenSource struct {
+	sealed
 	client *Client
 	ctx    context.Context // oauth2.TokenSource takes none at the call
 	save   func(context.Context, *Tokens) error
@@ -92,6 +93,7 @@ func (c *Client) HTTPClient(src oauth2.TokenSource) *http.Client {
 }
 
 type bearerTransport struct {
+	sealed
 	base   http.RoundTripper
 	source oauth2.TokenSource
 }

@@ -19,12 +19,20 @@ import (
 // does a server without the endpoint. Aggregated and distributed claims are not
 // followed. Other errors are those of Exchange.
 func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
+	if t == nil || t.Token == nil {
+		return errors.New("acpclient: userinfo: no tokens")
+	}
 	var id struct {
 		Subject string `json:"sub"`
 	}
 	if err := t.Claims(&id); err != nil {
 		return err
 	}
+	end, err := c.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
 	m, err := c.meta.value(ctx)
 	if err != nil {
 		return err

@@ -79,8 +79,8 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // Ready fetches metadata and keys where they are not known yet. Errors as for Client.Ready.
 func (v *Verifier) Ready(ctx context.Context) error { return v.provider.ready(ctx) }
 
-// Close ends fetches under way and closes idle connections. Tokens whose keys are
-// known are judged all the same. It may be called twice.
+// Close ends fetches under way and closes idle connections. Later calls return
+// ErrClosed. It may be called twice.
 func (v *Verifier) Close(context.Context) error {
 	v.provider.close()
 	return nil
@@ -144,6 +144,8 @@ func (v *Verifier) judge(t *jws) (*AccessToken, error) {
 	if a.ClientID, _, err = t.text("client_id"); err != nil {
 		return nil, err
 	}
-	a.Scopes, err = scopes(t)
-	return a, err
+	if a.Scopes, err = scopes(t); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
