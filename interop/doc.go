@@ -1,0 +1,12 @@
+// Package interop holds no code of its own. Its tests run the example web
+// application, as the binary that a user would start, against authorization servers
+// of other authors, and let a real browser do what a person does: sign in, consent,
+// refuse, use two tabs, go back, sign out.
+//
+// They need Chromium (or Chrome), Node 20 or later, and `npm ci` in oidcprovider. A
+// missing tool fails them: a test that did not run proves nothing.
+//
+// With INTEROP_SCREENSHOTS set to a directory, each page that a person sees is saved
+// there at the width of a phone and of a desktop. INTEROP_BROWSER names another
+// browser binary.
+package interop

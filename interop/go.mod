@@ -1,0 +1,32 @@
+module github.com/acp-go/acp/interop
+
+go 1.26.0
+
+require github.com/chromedp/chromedp v0.23.0
+
+require (
+	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
+	github.com/coreos/go-oidc/v3 v3.21.0 // indirect
+	github.com/go-jose/go-jose/v4 v4.1.9 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/luikyv/go-oidc v0.25.0 // indirect
+	golang.org/x/exp/typeparams v0.0.0-20231108232855-2478ac86f678 // indirect
+	golang.org/x/mod v0.41.0 // indirect
+	golang.org/x/oauth2 v0.37.0 // indirect
+	golang.org/x/sync v0.23.0 // indirect
+	golang.org/x/tools v0.51.0 // indirect
+	honnef.co/go/tools v0.8.2 // indirect
+)
+
+require (
+	github.com/acp-go/acp v0.0.0
+	github.com/acp-go/acp/examples v0.0.0
+	github.com/chromedp/cdproto v0.159.0
+	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+)
+
+replace github.com/acp-go/acp => ../
+
+replace github.com/acp-go/acp/examples => ../examples
+
+tool honnef.co/go/tools/cmd/staticcheck

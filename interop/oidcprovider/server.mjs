@@ -1,0 +1,90 @@
+// An authorization server that others wrote and the OpenID Foundation certified,
+// put under an issuer with a path and behind ACP's endpoint paths.
+//
+// It reads one line of JSON from standard input:
+//   {"port": 0, "path": "/tenant/workspace", "accessTokenSeconds": 3600, "clients": [...]}
+// listens on loopback, writes {"issuer": "..."} as one line to standard output, and
+// ends when standard input closes, so that it cannot outlive the test that started it.
+import { generateKeyPairSync } from 'node:crypto';
+import { createServer } from 'node:http';
+import { createInterface } from 'node:readline';
+
+// The library is made for Node 22; this is the one function of it that Node 20 lacks.
+URL.parse ??= (input, base) => {
+  try {
+    return new URL(input, base);
+  } catch {
+    return null;
+  }
+};
+const { Provider } = await import('oidc-provider');
+
+const lines = createInterface({ input: process.stdin });
+lines.once('line', (line) => start(JSON.parse(line)));
+lines.once('close', () => process.exit(0));
+
+function start({ port, path, accessTokenSeconds, clients }) {
+  let handle;
+  const server = createServer((req, res) => handle(req, res));
+  // The certificate of origin for cookies: the client is on 127.0.0.1 and this server on
+  // localhost, two different sites to a browser, although both are this machine.
+  server.listen(port, '127.0.0.1', () => {
+    const issuer = `http://localhost:${server.address().port}${path}`;
+    const provider = new Provider(issuer, configuration(accessTokenSeconds, clients));
+    provider.on('server_error', (_, err) => console.error('server_error', err));
+    for (const event of ['authorization.error', 'grant.error', 'userinfo.error', 'revocation.error', 'end_session.error']) {
+      provider.on(event, (_, err) => console.error(event, err.error, err.error_description, err.error_detail ?? ''));
+    }
+    const serve = provider.callback();
+    handle = (req, res) => {
+      if (!req.url.startsWith(`${path}/`)) {
+        res.writeHead(404).end();
+        return;
+      }
+      req.originalUrl = req.url;
+      req.url = req.url.slice(path.length);
+      serve(req, res);
+    };
+    console.log(JSON.stringify({ issuer }));
+  });
+}
+
+function configuration(accessTokenSeconds, clients) {
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  return {
+    clients,
+    jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'ES256', kid: 'interop' }] },
+    cookies: { keys: [crypto.randomUUID()] },
+    scopes: ['openid', 'offline_access', 'profile', 'email'],
+    claims: { openid: ['sub'], profile: ['name'], email: ['email'] },
+    findAccount: (_, id) => ({
+      accountId: id,
+      claims: () => ({ sub: id, name: `${id} of the interop tests`, email: `${id}@example.com` }),
+    }),
+    pkce: { required: () => true },
+    // A refresh token works once; using it again ends the whole grant.
+    issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: true,
+    ttl: { AccessToken: accessTokenSeconds, IdToken: 3600, RefreshToken: 86400, Session: 86400, Grant: 86400, Interaction: 600 },
+    features: {
+      devInteractions: { enabled: true },
+      revocation: { enabled: true },
+      introspection: { enabled: true },
+      rpInitiatedLogout: { enabled: true },
+    },
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    enabledJWA: {
+      idTokenSigningAlgValues: ['ES256'],
+      clientAuthSigningAlgValues: ['ES256', 'RS256', 'PS256', 'EdDSA'],
+    },
+    routes: {
+      authorization: '/oauth2/authorize',
+      token: '/oauth2/token',
+      introspection: '/oauth2/introspect',
+      revocation: '/oauth2/revoke',
+      userinfo: '/userinfo',
+      jwks: '/.well-known/jwks.json',
+      end_session: '/oidc/logout',
+    },
+  };
+}
