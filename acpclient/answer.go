@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
-	"strings"
 
 	"github.com/acp-go/acp/internal/strictjson"
 )
@@ -66,14 +65,4 @@ func firstOf(texts ...string) string {
 		}
 	}
 	return ""
-}
-
-// hasWord reports whether a space separated list holds the word.
-func hasWord(list, word string) bool {
-	for w := range strings.FieldsSeq(list) {
-		if w == word {
-			return true
-		}
-	}
-	return false
 }

@@ -7,7 +7,6 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -67,7 +66,7 @@ func SecretPost(value string) ClientAuth { return clientSecret{value: value, sty
 
 func (s clientSecret) check() error {
 	if s.value == "" {
-		return errors.New("Auth: the client secret is empty (nil is a public client)")
+		return mistake("Auth", "the client secret is empty (nil is a public client)")
 	}
 	return nil
 }
@@ -117,13 +116,13 @@ func (p PrivateKeyJWT) check() error {
 // alg is the algorithm to sign with, or why the key and the algorithm do not fit.
 func (p PrivateKeyJWT) alg() (jose.SignatureAlgorithm, error) {
 	if p.Key == nil {
-		return "", errors.New("Auth: PrivateKeyJWT.Key is nil")
+		return "", mistake("Auth", "PrivateKeyJWT.Key is nil")
 	}
 	var fits []jose.SignatureAlgorithm
 	switch pub := p.Key.Public().(type) {
 	case *rsa.PublicKey:
 		if pub.N.BitLen() < 2048 {
-			return "", errors.New("Auth: the RSA key of PrivateKeyJWT is shorter than 2048 bits")
+			return "", mistake("Auth", "the RSA key of PrivateKeyJWT is shorter than 2048 bits")
 		}
 		fits = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.RS384, jose.RS512, jose.PS384, jose.PS512}
 	case *ecdsa.PublicKey:
@@ -140,11 +139,11 @@ func (p PrivateKeyJWT) alg() (jose.SignatureAlgorithm, error) {
 	}
 	switch {
 	case len(fits) == 0:
-		return "", fmt.Errorf("Auth: PrivateKeyJWT cannot sign with a key of type %T", p.Key.Public())
+		return "", mistake("Auth", "PrivateKeyJWT cannot sign with a key of type %T", p.Key.Public())
 	case p.Alg == "":
 		return fits[0], nil
 	case !slices.Contains(fits, jose.SignatureAlgorithm(p.Alg)):
-		return "", fmt.Errorf("Auth: PrivateKeyJWT.Alg %q does not fit a key of type %T", p.Alg, p.Key.Public())
+		return "", mistake("Auth", "PrivateKeyJWT.Alg %q does not fit a key of type %T", p.Alg, p.Key.Public())
 	}
 	return jose.SignatureAlgorithm(p.Alg), nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,8 +18,14 @@ import (
 
 func newSigner(t testing.TB, alg string) crypto.Signer {
 	t.Helper()
+	if alg == "RS256" {
+		return rsaSigner()
+	}
 	return acptest.NewKey(alg).Signer()
 }
+
+// rsaSigner takes its time, so there is one.
+var rsaSigner = sync.OnceValue(func() crypto.Signer { return acptest.NewKey("RS256").Signer() })
 
 // opaque hides the type of a key, as an HSM does.
 type opaque struct{ key crypto.Signer }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -187,7 +186,7 @@ func (o *AuthorizeOptions) write(b *strings.Builder, flow *Flow) {
 
 func (o *AuthorizeOptions) check() error {
 	if err := checkScopes(o.Scopes); err != nil {
-		return fmt.Errorf("Scopes: %w", err)
+		return mistake("Scopes", "%w", err)
 	}
 	for _, list := range []struct {
 		name   string
@@ -200,25 +199,25 @@ func (o *AuthorizeOptions) check() error {
 		}
 	}
 	if len(o.Prompt) > 1 && slices.Contains(o.Prompt, "none") {
-		return errors.New("Prompt: none stands alone")
+		return mistake("Prompt", "none stands alone")
 	}
 	if o.MaxAge != nil && *o.MaxAge < 0 {
-		return errors.New("MaxAge: is negative")
+		return mistake("MaxAge", "is negative")
 	}
 	for _, r := range o.Resources {
 		if u, err := url.Parse(r); err != nil || !u.IsAbs() || strings.Contains(r, "#") {
-			return errors.New("Resources: not an absolute URI without fragment")
+			return mistake("Resources", "not an absolute URI without fragment")
 		}
 	}
 	if o.Claims != nil && (!json.Valid(o.Claims) || o.Claims[0] != '{') {
-		return errors.New("Claims: not a JSON object")
+		return mistake("Claims", "not a JSON object")
 	}
 	for name, values := range o.Extra {
 		if slices.Contains(reserved, name) || name == "" {
-			return fmt.Errorf("Extra: %q is set by this package", name)
+			return mistake("Extra", "%q is set by this package", name)
 		}
 		if len(values) != 1 {
-			return fmt.Errorf("Extra: %q has %d values, not one", name, len(values))
+			return mistake("Extra", "%q has %d values, not one", name, len(values))
 		}
 	}
 	return nil

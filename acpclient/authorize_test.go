@@ -3,7 +3,6 @@ package acpclient_test
 import (
 	"encoding/base64"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -61,9 +60,9 @@ func TestAuthorizeURL(t *testing.T) {
 
 // AZ-02, AZ-09, AZ-10: no value comes twice, not even as another's.
 func TestAuthorizeIsUnpredictable(t *testing.T) {
+	t.Parallel()
 	const logins = 100_000
 	r := newRig(t, nil, nil)
-	safe := regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 	seen := make(map[string]struct{}, 3*logins)
 	for range logins {
 		_, flow, err := r.client.Authorize(t.Context(), nil)
@@ -81,7 +80,7 @@ func TestAuthorizeIsUnpredictable(t *testing.T) {
 		t.Errorf("%d different values of %d", len(seen), 3*logins)
 	}
 	for v := range seen {
-		if !safe.MatchString(v) {
+		if strings.Trim(v, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 			t.Fatalf("%q is not safe in a URL", v)
 		}
 	}

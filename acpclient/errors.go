@@ -82,6 +82,11 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
+// mistake names the field of a configuration that is wrong.
+func mistake(field, format string, args ...any) error {
+	return fmt.Errorf(field+": "+format, args...)
+}
+
 // failure is every error of ours that has a kind and a reason.
 type failure struct {
 	kind       error

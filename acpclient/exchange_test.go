@@ -91,6 +91,7 @@ func TestTokenAnswers(t *testing.T) {
 		{"TX-01 429", status(429, "application/json", `{"error":"slow_down"}`), acpclient.ErrUnavailable, "provider_error:slow_down"},
 		{"TX-02 invalid_grant", status(400, "application/json", `{"error":"invalid_grant"}`), nil, "provider_error:invalid_grant"},
 		{"TX-02 invalid_client", status(401, "application/json", `{"error":"invalid_client"}`), nil, "provider_error:invalid_client"},
+		{"TX-08 redirect that holds an error", status(302, "application/json", `{"error":"invalid_grant"}`), bad, "response_malformed"},
 		{"201", status(201, "application/json", `{"access_token":"a","token_type":"bearer"}`), bad, "response_malformed"},
 		{"204", status(204, "", ""), bad, "response_malformed"},
 		{"TX-10 HTML with JSON inside", kind("text/html"), bad, "response_malformed"},

@@ -135,6 +135,8 @@ var forbiddenEndpoints = []struct{ name, url string }{
 	{"carrier-grade NAT", "https://100.64.0.1/x"},
 	{"unique local IPv6", "https://[fd00::1]/x"},
 	{"private in IPv6", "https://[::ffff:10.0.0.1]/x"},
+	{"carrier-grade NAT in IPv6", "https://[::ffff:100.64.0.1]/x"},
+	{"0.0.0.0 in IPv6", "https://[::ffff:0.0.0.0]/x"},
 	{"0.0.0.0", "https://0.0.0.0/x"},
 	{"0.0.0.0 over http", "http://0.0.0.0/x"},
 	{"the unspecified IPv6", "https://[::]/x"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -47,20 +46,20 @@ type providerConfig struct {
 func (c *providerConfig) check() error {
 	var errs []error
 	if u, err := checkURL(c.issuer); err != nil {
-		errs = append(errs, fmt.Errorf("Issuer: %w", err))
+		errs = append(errs, mistake("Issuer", "%w", err))
 	} else if u.RawQuery != "" || u.ForceQuery {
-		errs = append(errs, errors.New("Issuer: has a query"))
+		errs = append(errs, mistake("Issuer", "has a query"))
 	}
 	if c.expected != "" {
 		if _, err := checkURL(c.expected); err != nil {
-			errs = append(errs, fmt.Errorf("ExpectedIssuer: %w", err))
+			errs = append(errs, mistake("ExpectedIssuer", "%w", err))
 		}
 	}
 	if c.maxStale < 0 || c.maxStale > 24*time.Hour {
-		errs = append(errs, errors.New("MaxStale: not between 0 and 24 h"))
+		errs = append(errs, mistake("MaxStale", "not between 0 and 24 h"))
 	}
 	if c.rootCAs != nil && c.transport != nil {
-		errs = append(errs, errors.New("RootCAs: cannot be combined with Transport, which has its own"))
+		errs = append(errs, mistake("RootCAs", "cannot be combined with Transport, which has its own"))
 	}
 	return errors.Join(errs...)
 }

@@ -51,18 +51,18 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	}
 	errs := []error{pc.check()}
 	if config.Audience == "" {
-		errs = append(errs, errors.New("Audience: is empty; without it a token for any other API would pass"))
+		errs = append(errs, mistake("Audience", "is empty; without it a token for any other API would pass"))
 	}
 	for _, alg := range config.Algs {
 		if !isAsymmetric(alg) {
-			errs = append(errs, fmt.Errorf("Algs: %q is not supported", alg))
+			errs = append(errs, mistake("Algs", "%q is not supported", alg))
 		}
 	}
 	if config.Leeway < 0 || config.Leeway > 5*time.Minute {
-		errs = append(errs, errors.New("Leeway: not between 0 and 5 min"))
+		errs = append(errs, mistake("Leeway", "not between 0 and 5 min"))
 	}
 	if config.MaxTokenSize < 0 || config.MaxTokenSize > maxResponseBody {
-		errs = append(errs, errors.New("MaxTokenSize: not between 0 and 1 MiB"))
+		errs = append(errs, mistake("MaxTokenSize", "not between 0 and 1 MiB"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("acpclient: invalid verifier configuration:\n%w", err)

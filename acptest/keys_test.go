@@ -31,7 +31,7 @@ func TestAlgorithms(t *testing.T) {
 			c := newClient(t, &acptest.Options{Alg: alg})
 			token := text(c.login().json, "id_token")
 			_, set := keySet(c)
-			jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+			jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -35,7 +35,6 @@ type app struct {
 	clock   *clock
 	served  atomic.Int64 // calls of protected handlers
 	origin  string
-	closed  bool
 }
 
 // setup is what a test may change before the application starts.
@@ -119,17 +118,6 @@ func (a *app) routes(auth *middleware.Authenticator) http.Handler {
 	})))
 	mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "home") })
 	return auth.Handler(mux)
-}
-
-// process is a further process of the application, with a memory of its own.
-func (a *app) process() http.Handler {
-	a.t.Helper()
-	auth, err := middleware.New(a.client, a.config)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	auth.SetClock(a.clock.now)
-	return a.routes(auth)
 }
 
 func (a *app) login() {
@@ -220,16 +208,6 @@ func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
-}
-
-func (l *logBuffer) reset() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.b.Reset()
-}
-
-func (l *logBuffer) lines() []string {
-	return strings.Split(strings.TrimSuffix(l.String(), "\n"), "\n")
 }
 
 func (l *logBuffer) logger() *slog.Logger {
