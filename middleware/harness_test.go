@@ -253,3 +253,31 @@ func isPrivate(t *testing.T, h http.Header) {
 		}
 	}
 }
+
+// hook is an OnLogin that accepts every user after f.
+func hook(f func()) func(*http.Request, *middleware.Session, *acpclient.Tokens) error {
+	return func(*http.Request, *middleware.Session, *acpclient.Tokens) error { f(); return nil }
+}
+
+// newFuzzApp is an Authenticator whose server is never reached.
+func newFuzzApp(tb testing.TB) *middleware.Authenticator {
+	logger := slog.New(slog.DiscardHandler)
+	client, err := acpclient.New(acpclient.Config{
+		Issuer: "https://acp.invalid/t/w", ClientID: "c", RedirectURL: site + "/callback", ResponseMode: "form_post", Logger: logger,
+		Transport: unreachable{},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	auth, err := middleware.New(client, middleware.Config{CookieKeys: [][]byte{randomKey()}, Logger: logger})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return auth
+}
+
+type unreachable struct{}
+
+func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
+	panic("the server was asked")
+}

@@ -3,6 +3,7 @@ package middleware
 import (
 	"encoding/base64"
 	"errors"
+	"slices"
 
 	"github.com/gorilla/securecookie"
 )
@@ -31,7 +32,8 @@ func newSealer(secrets [][]byte, purpose, issuer, clientID string) (*sealer, err
 
 // seal gives text that open accepts under the same name alone.
 func (s *sealer) seal(name string, plain []byte) (string, error) {
-	sealed, err := s.codecs[0].Encode(name, plain)
+	// securecookie encrypts in place what NopEncoder hands it.
+	sealed, err := s.codecs[0].Encode(name, slices.Clone(plain))
 	if err != nil {
 		return "", errSeal // securecookie's text is not needed: only the random source can fail
 	}
