@@ -6,8 +6,7 @@ import (
 	"testing"
 )
 
-// each starts a server and runs f for all candidates, without the one that checks nothing
-// unless it is wanted.
+// each starts a server and runs f for every candidate, the one that checks nothing included.
 func each(tb testing.TB, alg string, f func(server *server, c candidate)) {
 	s, err := newServer(alg)
 	if err != nil {

@@ -31,13 +31,15 @@ func startEnvironment(t *testing.T, kind serverKind, auth, appHost, responseMode
 	return &environment{kind: kind, api: api, app: startWebapp(t, api.issuer, api.URL, c)}
 }
 
-// accessTokenLifetime of the refresh tests: short enough to wait for its end.
-const accessTokenLifetime = 3 * time.Second
+// accessTokenLifetime is short enough to wait for its end, and long enough that a server
+// which counts in whole seconds does not end a token before its client expects it.
+const accessTokenLifetime = 8 * time.Second
 
 func TestBrowser(t *testing.T) {
 	for _, kind := range servers {
 		for _, auth := range clientKinds {
 			t.Run(kind.name+"/"+auth, func(t *testing.T) {
+				t.Parallel()
 				e := startEnvironment(t, kind, auth, kind.appHost, "", accessTokenLifetime)
 				e.scenarios(t)
 			})
@@ -51,6 +53,7 @@ func TestBrowserFormPost(t *testing.T) {
 	for _, kind := range servers {
 		for _, host := range []string{"127.0.0.1", "localhost"} {
 			t.Run(kind.name+"/"+host, func(t *testing.T) {
+				t.Parallel()
 				e := startEnvironment(t, kind, "client_secret_basic", host, "form_post", accessTokenLifetime)
 				t.Run("signs in", e.signsIn)
 				t.Run("refuses once", e.refusesOnce)

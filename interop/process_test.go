@@ -17,7 +17,7 @@ import (
 
 // patience bounds every wait for another process. It is long because the machine may be
 // small and busy; nothing waits longer than what it waits for takes.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // process is a program that the test started, in a process group of its own.
 type process struct {

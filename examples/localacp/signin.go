@@ -15,6 +15,7 @@ import (
 // signOn is a browser's session with this server (ACP calls it SSO session).
 // It begins as the mark of a browser, and gets a user when one signs in.
 type signOn struct {
+	mark     string // of the browser, in no cookie: it stays when the id changes
 	username string
 	at       time.Time         // of the authentication
 	granted  map[string]string // client to the scopes that the user agreed to
@@ -73,13 +74,14 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request, login *goidc.Aut
 	action := ""
 	if r.PathValue("callback") == "" {
 		if id == "" && login.Prompt != goidc.PromptTypeNone {
-			id = s.remember(w, "", signOn{})
+			browser.mark = rand.Text()
+			id = s.remember(w, "", browser)
 		}
 	} else {
 		// Only the browser that began this login may go on with it: another one
 		// would sign somebody else in, or take somebody else's login over.
 		begun, _ := login.Store["browser"].(string)
-		if id == "" || subtle.ConstantTimeCompare([]byte(id), []byte(begun)) != 1 {
+		if browser.mark == "" || subtle.ConstantTimeCompare([]byte(browser.mark), []byte(begun)) != 1 {
 			s.errorPage(w, r, http.StatusForbidden, "This sign-in was begun in another browser, or in one that does not keep cookies.")
 			return goidc.StatusPending, nil
 		}
@@ -87,7 +89,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request, login *goidc.Aut
 			action = r.PostFormValue("action")
 		}
 	}
-	login.Store["browser"] = id
+	login.Store["browser"] = browser.mark
 
 	page := loginPage{Client: client.Name, Action: s.path + "/oauth2/authorize/" + login.ID, Hint: login.LoginHint, Users: s.Users}
 	if login.Subject == "" && s.mayReuse(login, browser) {
@@ -108,9 +110,8 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request, login *goidc.Aut
 			page.Wrong = true
 			return s.showLogin(w, page, login)
 		}
-		browser = signOn{username: user.Username, at: time.Now()}
+		browser = signOn{mark: browser.mark, username: user.Username, at: time.Now()}
 		id = s.remember(w, id, browser)
-		login.Store["browser"] = id
 		login.Subject, login.Store["auth_time"] = user.Username, browser.at.Unix()
 		action = ""
 	}
