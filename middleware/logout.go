@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 
 	"github.com/acp-go/acp/acpclient"
 )
@@ -40,18 +39,14 @@ func (a *Authenticator) Logout(w http.ResponseWriter, r *http.Request) {
 }
 
 // fromOurPage asks for the browser's own word, Sec-Fetch-Site, and looks at Origin, too. A
-// page with the policy no-referrer sends the origin "null", which only the former can vouch for.
+// page with the policy no-referrer sends the origin "null", as any sandboxed frame does: the
+// form that signs out stands on a page with the policy same-origin.
 func (a *Authenticator) fromOurPage(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "none":
-	case "same-origin":
-		if slices.Equal(r.Header.Values("Origin"), []string{"null"}) {
-			return true
-		}
-	default:
-		return false
+	case "", "none", "same-origin":
+		return a.sameOrigin(r)
 	}
-	return a.sameOrigin(r)
+	return false
 }
 
 // endAtServer revokes the tokens, and returns where the browser ends its session at the

@@ -217,10 +217,14 @@ func TestLogoutSticks(t *testing.T) { // LO-01 LO-02 RF-19 SE-19
 	a.login()
 	held := a.cookieHeader()
 	for name, set := range map[string]func(http.Header){
-		"another site":        func(h http.Header) { h.Set("Sec-Fetch-Site", "cross-site") },
-		"a sibling":           func(h http.Header) { h.Set("Sec-Fetch-Site", "same-site") },
-		"a foreign origin":    func(h http.Header) { h.Set("Origin", "https://evil.example") },
-		"a null origin":       func(h http.Header) { h.Set("Origin", "null") },
+		"another site":     func(h http.Header) { h.Set("Sec-Fetch-Site", "cross-site") },
+		"a sibling":        func(h http.Header) { h.Set("Sec-Fetch-Site", "same-site") },
+		"a foreign origin": func(h http.Header) { h.Set("Origin", "https://evil.example") },
+		"a null origin":    func(h http.Header) { h.Set("Origin", "null") },
+		"a null origin, vouched for": func(h http.Header) {
+			h.Set("Origin", "null")
+			h.Set("Sec-Fetch-Site", "same-origin")
+		},
 		"a foreign localhost": func(h http.Header) { h.Set("Origin", "https://app.example.evil.example") },
 	} {
 		r := request("POST", site+"/logout", held)
