@@ -26,8 +26,8 @@ lines.once('close', () => process.exit(0));
 function start({ port, path, accessTokenSeconds, clients }) {
   let handle;
   const server = createServer((req, res) => handle(req, res));
-  // The certificate of origin for cookies: the client is on 127.0.0.1 and this server on
-  // localhost, two different sites to a browser, although both are this machine.
+  // The issuer says localhost and the application 127.0.0.1: one machine, but two sites to
+  // a browser, so that its cookies are put to the test.
   server.listen(port, '127.0.0.1', () => {
     const issuer = `http://localhost:${server.address().port}${path}`;
     const provider = new Provider(issuer, configuration(accessTokenSeconds, clients));
