@@ -4,8 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/go-jose/go-jose/v4/json"
 )
 
 // AccessToken is what a verified access token says.
@@ -24,8 +22,9 @@ type AccessToken struct {
 // HasScope reports whether the token was granted the scope, exactly as written.
 func (a *AccessToken) HasScope(scope string) bool { return slices.Contains(a.Scopes, scope) }
 
-// Claims decodes all claims into v, like json.Unmarshal but with exact names.
-func (a *AccessToken) Claims(v any) error { return json.Unmarshal(a.payload, v) }
+// Claims decodes all claims into v, like json.Unmarshal but with exact names: a field
+// without a tag takes the claim that is written like the field.
+func (a *AccessToken) Claims(v any) error { return decode(a.payload, v) }
 
 // scopes reads ACP's `scp`, an array or a string, and the standard `scope` string
 // (RFC 9068 2.2.3); a token may hold both.

@@ -33,11 +33,19 @@ type ClientAuth interface {
 // credentials is a request in the making, as its ClientAuth sees it.
 type credentials struct {
 	clientID string
-	issuer   string   // audience of assertions
-	methods  []string // token_endpoint_auth_methods_supported; nil when the server is silent
-	form     url.Values
-	header   http.Header
+	issuer   string      // audience of assertions
+	methods  []string    // token_endpoint_auth_methods_supported; nil when the server is silent
+	header   http.Header // of the request
+	form     url.Values  // parameters to add to the request's own; nil for none
+	secrets  []string    // among what was added
 	now      time.Time
+}
+
+func (c *credentials) set(name, value string) {
+	if c.form == nil {
+		c.form = url.Values{}
+	}
+	c.form.Set(name, value)
 }
 
 type secretStyle int
@@ -72,11 +80,12 @@ func (s clientSecret) check() error {
 }
 
 func (s clientSecret) authenticate(c *credentials) error {
+	c.secrets = append(c.secrets, s.value)
 	post := s.style == stylePost || s.style == styleByMetadata &&
 		!slices.Contains(c.methods, "client_secret_basic") && slices.Contains(c.methods, "client_secret_post")
 	if post {
-		c.form.Set("client_id", c.clientID)
-		c.form.Set("client_secret", s.value)
+		c.set("client_id", c.clientID)
+		c.set("client_secret", s.value)
 		return nil
 	}
 	// RFC 6749 2.3.1: both halves are form-urlencoded before base64.
@@ -173,9 +182,10 @@ func (p PrivateKeyJWT) authenticate(c *credentials) error {
 	if err != nil {
 		return fmt.Errorf("acpclient: client assertion: %w", err)
 	}
-	c.form.Set("client_id", c.clientID)
-	c.form.Set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
-	c.form.Set("client_assertion", assertion)
+	c.secrets = append(c.secrets, assertion)
+	c.set("client_id", c.clientID)
+	c.set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
+	c.set("client_assertion", assertion)
 	return nil
 }
 

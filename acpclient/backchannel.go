@@ -27,6 +27,7 @@ const (
 // more than 1 MiB, and lets the answer be judged before anybody else reads it.
 type backChannel struct {
 	base     http.RoundTripper
+	client   *http.Client // which sends through this back channel, for x/oauth2
 	clientID string
 	auth     ClientAuth // nil: public client
 	issuer   string
@@ -39,6 +40,7 @@ type call struct {
 	timeout       time.Duration
 	authenticated bool
 	methods       []string // of the token endpoint, by metadata
+	secrets       []string // in the form: they are taken out of what the server says
 	// idempotency, when not "", is hashed into ACP's X-Idempotency-Key.
 	idempotency string
 	// judge sees the whole answer; what it returns is what the caller reads.
@@ -55,6 +57,22 @@ type answer struct {
 	now    time.Time
 }
 
+// read reads the whole body, into one buffer where the server says how long it is.
+func (a *answer) read(res *http.Response) error {
+	const enough = 16 << 10 // for most answers; more only as it comes
+	size := min(max(res.ContentLength, 0), enough)
+	b := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	_, err := b.ReadFrom(io.LimitReader(res.Body, maxResponseBody+1))
+	a.body = b.Bytes()
+	return err
+}
+
+// The values of headers that are always the same, and never changed.
+var (
+	acceptJSON = []string{"application/json"}
+	userAgent  = []string{"acp-go"}
+)
+
 // RoundTrip implements http.RoundTripper for requests whose context holds a call.
 func (b *backChannel) RoundTrip(req *http.Request) (*http.Response, error) {
 	c, ok := req.Context().Value(callKey{}).(*call)
@@ -63,15 +81,15 @@ func (b *backChannel) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), c.timeout)
 	defer cancel()
-	out := req.Clone(ctx)
-	out.Header.Set("Accept", "application/json")
-	out.Header.Set("User-Agent", "acp-go")
-	var secrets []string
+	out := req.WithContext(ctx) // its headers are ours: it was made for this call
+	out.Header["Accept"], out.Header["User-Agent"] = acceptJSON, userAgent
+	secrets := c.secrets
 	if c.authenticated {
-		var err error
-		if secrets, err = b.authenticate(out, c); err != nil {
+		added, err := b.authenticate(out, c)
+		if err != nil {
 			return nil, err
 		}
+		secrets = append(secrets, added...)
 	}
 	if c.idempotency != "" {
 		// Not in canonical form: under that name net/http would take the header for a
@@ -88,11 +106,10 @@ func (b *backChannel) RoundTrip(req *http.Request) (*http.Response, error) {
 		// RFC 9700 4.12: the credentials of this request are for this endpoint alone.
 		return nil, invalidResponse("response_malformed", fmt.Sprintf("a redirect, status %d, which is not followed", a.status))
 	}
-	a.body, err = io.ReadAll(io.LimitReader(res.Body, maxResponseBody+1))
-	switch {
-	case err != nil:
+	if err := a.read(res); err != nil {
 		return nil, b.transportError(ctx, err)
-	case len(a.body) > maxResponseBody:
+	}
+	if len(a.body) > maxResponseBody {
 		return nil, invalidResponse("response_too_large", "more than 1 MiB")
 	}
 	body, err := c.judge(a)
@@ -104,7 +121,7 @@ func (b *backChannel) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Request: req,
-		Header:        http.Header{"Content-Type": {"application/json"}},
+		Header:        http.Header{"Content-Type": acceptJSON},
 		Body:          io.NopCloser(bytes.NewReader(body)),
 		ContentLength: int64(len(body)),
 	}, nil
@@ -118,36 +135,28 @@ func (b *backChannel) transportError(ctx context.Context, err error) error {
 	return unavailable(err, 0)
 }
 
-// authenticate replaces the form of a POST by one that carries the credentials, and
-// returns the secrets in it.
+// authenticate adds the credentials to a request, and returns the secrets among them.
 func (b *backChannel) authenticate(req *http.Request, c *call) (secrets []string, err error) {
-	raw, err := io.ReadAll(req.Body)
-	req.Body.Close()
-	if err != nil {
-		return nil, err
-	}
-	form, err := url.ParseQuery(string(raw))
-	if err != nil {
-		return nil, err
+	added := &credentials{
+		clientID: b.clientID, issuer: b.issuer, methods: c.methods, header: req.Header, now: b.now(),
 	}
 	if b.auth == nil {
-		form.Set("client_id", b.clientID)
-	} else if err := b.auth.authenticate(&credentials{
-		clientID: b.clientID, issuer: b.issuer, methods: c.methods, form: form, header: req.Header, now: b.now(),
-	}); err != nil {
+		added.set("client_id", b.clientID)
+	} else if err := b.auth.authenticate(added); err != nil {
 		return nil, err
 	}
-	encoded := form.Encode()
-	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(encoded)), nil }
-	req.Body, _ = req.GetBody()
-	req.ContentLength = int64(len(encoded))
-	for _, name := range []string{"code", "code_verifier", "refresh_token", "token", "client_secret", "client_assertion"} {
-		secrets = append(secrets, form.Get(name))
+	if added.form != nil {
+		form, err := io.ReadAll(req.Body)
+		req.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		whole := string(form) + "&" + added.form.Encode()
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(whole)), nil }
+		req.Body, _ = req.GetBody()
+		req.ContentLength = int64(len(whole))
 	}
-	if s, ok := b.auth.(clientSecret); ok {
-		secrets = append(secrets, s.value)
-	}
-	return secrets, nil
+	return added.secrets, nil
 }
 
 // idempotencyKey is the same for every attempt to redeem the same code or refresh

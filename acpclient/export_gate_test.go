@@ -48,7 +48,7 @@ func JudgeClaims(c *Client, v *Verifier, payload []byte) (idToken, accessToken e
 	if err := t.readClaims(); err != nil {
 		return err, err
 	}
-	_, _, idToken = c.judgeIDToken(t, idTokenRules{nonce: "n", nonceRequired: true, maxAge: new(int64(60)), accessToken: "a", code: "c", state: "s"})
+	idToken = c.judgeIDToken(t, idTokenRules{nonce: "n", nonceRequired: true, maxAge: new(int64(60)), accessToken: "a", code: "c", state: "s"})
 	_, accessToken = v.judge(t)
 	return idToken, accessToken
 }
@@ -82,3 +82,6 @@ func MoveIssuer(c *Client, host string) {
 	}
 	c.back.closeIdle()
 }
+
+// Decode is decode.
+func Decode(object []byte, v any) error { return decode(object, v) }

@@ -6,7 +6,6 @@ import (
 	"crypto/sha512"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -26,48 +25,39 @@ type idTokenRules struct {
 // maxTokenAge is how old a token from the token endpoint may be, by its iat.
 const maxTokenAge = 10 * time.Minute
 
-// verifyIDToken obeys OIDC Core 3.1.3.7 and 3.1.3.8. go-oidc judges issuer and audience
-// a second time, from a payload that holds only what was read here: it would fold the
-// case of names and take the last of two.
+// verifyIDToken obeys OIDC Core 3.1.3.7 and 3.1.3.8: the gate, our rules, and then the
+// second opinion of go-oidc and go-jose, who know nothing of our parser. They come last, because
+// their parser takes white space and JSON serialization, and they judge what the gate read
+// of issuer and audience, because they would fold the case of names and take the last of two.
 func (c *Client) verifyIDToken(ctx context.Context, m *Metadata, raw string, rules idTokenRules) (*jws, error) {
-	seen := &idTokenKeySet{client: c, metadata: m, rules: rules}
-	verifier := oidc.NewVerifier(c.expected, seen, &oidc.Config{
-		ClientID: c.config.ClientID, SkipExpiryCheck: true, // judged with the leeway by us
-		SupportedSigningAlgs: c.config.algs(),
-	})
-	// The gate comes first: go-oidc's parser takes white space and JSON serialization.
 	t, err := c.open(ctx, m, raw)
 	if err != nil {
 		return nil, err
 	}
-	seen.token = t
+	if err := c.judgeIDToken(t, rules); err != nil {
+		return nil, err
+	}
+	verifier := oidc.NewVerifier(c.expected, judged{t}, &oidc.Config{
+		ClientID: c.config.ClientID, SupportedSigningAlgs: []string{t.alg},
+		SkipExpiryCheck: true, // judged above, with the leeway
+	})
 	if _, err := verifier.Verify(ctx, raw); err != nil {
-		if seen.err != nil {
-			return nil, seen.err
-		}
 		return nil, invalidToken("token_malformed", clean(err.Error()))
 	}
 	return t, nil
 }
 
-// idTokenKeySet is the oidc.KeySet of one verification.
-type idTokenKeySet struct {
-	client   *Client
-	metadata *Metadata
-	rules    idTokenRules
-	token    *jws
-	err      error
-}
+// judged is the oidc.KeySet of a token whose signature was verified.
+type judged struct{ token *jws }
 
-// VerifySignature implements oidc.KeySet: the signature was verified by the gate, the
-// rules are applied, and go-oidc is handed the claims that it may read.
-func (s *idTokenKeySet) VerifySignature(context.Context, string) ([]byte, error) {
-	iss, aud, err := s.client.judgeIDToken(s.token, s.rules)
-	if err != nil {
-		s.err = err
-		return nil, err
-	}
-	return json.Marshal(map[string]any{"iss": iss, "aud": aud})
+// VerifySignature implements oidc.KeySet.
+func (j judged) VerifySignature(context.Context, string) ([]byte, error) {
+	iss, _ := j.token.claims.Value("iss")
+	aud, _ := j.token.claims.Value("aud")
+	payload := make([]byte, 0, 20+len(iss)+len(aud))
+	payload = append(append(payload, `{"iss":`...), iss...)
+	payload = append(append(payload, `,"aud":`...), aud...)
+	return append(payload, '}'), nil
 }
 
 // open passes a token of the server's through the gate and verifies its signature.
@@ -114,63 +104,64 @@ func (c *Config) algs() []string {
 }
 
 // judgeIDToken applies the rules to verified claims.
-func (c *Client) judgeIDToken(t *jws, rules idTokenRules) (iss string, aud []string, err error) {
+func (c *Client) judgeIDToken(t *jws, rules idTokenRules) error {
 	// RFC 8725 3.11: the list of types is closed, and other kinds' marks refuse.
 	if t.typ != "" && t.typ != "jwt" {
-		return "", nil, invalidToken("token_use", "typ is not an ID token's")
+		return invalidToken("token_use", "typ is not an ID token's")
 	}
 	if _, ok := t.claims.Value("events"); ok {
-		return "", nil, invalidToken("token_use", "a logout token")
+		return invalidToken("token_use", "a logout token")
 	}
-	if iss, aud, err = c.judgeParties(t); err != nil {
-		return "", nil, err
+	if err := c.judgeParties(t); err != nil {
+		return err
 	}
-	if _, err = t.subject(); err != nil {
-		return "", nil, err
+	if _, err := t.subject(); err != nil {
+		return err
 	}
 	now := c.now()
 	_, iat, err := t.times(now, c.config.Leeway)
 	switch {
 	case err != nil:
-		return "", nil, err
+		return err
 	case iat.IsZero():
-		return "", nil, invalidToken("issued_at", "no iat")
+		return invalidToken("issued_at", "no iat")
 	case now.Sub(iat) > maxTokenAge+c.config.Leeway:
-		return "", nil, invalidToken("issued_at", "iat is too long ago")
+		return invalidToken("issued_at", "iat is too long ago")
 	}
-	if err = judgeNonce(t, rules); err != nil {
-		return "", nil, err
+	if err := judgeNonce(t, rules); err != nil {
+		return err
 	}
-	if err = judgeAuthTime(t, rules.maxAge, now, c.config.Leeway); err != nil {
-		return "", nil, err
+	if err := judgeAuthTime(t, rules.maxAge, now, c.config.Leeway); err != nil {
+		return err
 	}
-	return iss, aud, judgeHashes(t, rules)
+	return judgeHashes(t, rules)
 }
 
 // judgeParties judges iss, aud and azp.
-func (c *Client) judgeParties(t *jws) (iss string, aud []string, err error) {
-	if iss, _, err = t.text("iss"); err != nil || iss != c.expected {
-		return "", nil, invalidToken("issuer", "iss is not the expected one")
+func (c *Client) judgeParties(t *jws) error {
+	if iss, _, err := t.text("iss"); err != nil || iss != c.expected {
+		return invalidToken("issuer", "iss is not the expected one")
 	}
-	if aud, err = t.audience(); err != nil {
-		return "", nil, err
+	aud, err := t.audience()
+	if err != nil {
+		return err
 	}
 	if !slices.Contains(aud, c.config.ClientID) {
-		return "", nil, invalidToken("audience", "aud does not name this client")
+		return invalidToken("audience", "aud does not name this client")
 	}
 	azp, hasAzp, err := t.text("azp")
 	switch {
 	case err != nil, hasAzp && azp != c.config.ClientID:
-		return "", nil, invalidToken("authorized_party", "azp is another client")
+		return invalidToken("authorized_party", "azp is another client")
 	case len(aud) > 1 && !hasAzp:
-		return "", nil, invalidToken("authorized_party", "several audiences and no azp")
+		return invalidToken("authorized_party", "several audiences and no azp")
 	}
 	for _, a := range aud {
 		if a != c.config.ClientID && !slices.Contains(c.config.TrustedAudiences, a) {
-			return "", nil, invalidToken("audience", "aud names a party that is not trusted")
+			return invalidToken("audience", "aud names a party that is not trusted")
 		}
 	}
-	return iss, aud, nil
+	return nil
 }
 
 func judgeNonce(t *jws, rules idTokenRules) error {

@@ -30,12 +30,13 @@ func (c *Client) Revoke(ctx context.Context, t *Tokens) error {
 	if m.RevocationEndpoint == "" {
 		return fmt.Errorf("acpclient: no revocation_endpoint: %w", errors.ErrUnsupported)
 	}
-	form := url.Values{"token": {t.AccessToken}, "token_type_hint": {"access_token"}}
+	token, hint := t.AccessToken, "access_token"
 	if t.RefreshToken != "" {
-		form = url.Values{"token": {t.RefreshToken}, "token_type_hint": {"refresh_token"}}
+		token, hint = t.RefreshToken, "refresh_token"
 	}
+	form := url.Values{"token": {token}, "token_type_hint": {hint}}
 	_, err = c.back.post(ctx, m.RevocationEndpoint, form, &call{
-		timeout: revokeTimeout, authenticated: true, methods: m.TokenEndpointAuthMethodsSupported,
+		timeout: revokeTimeout, authenticated: true, methods: m.TokenEndpointAuthMethodsSupported, secrets: []string{token},
 		judge: func(a *answer) ([]byte, error) {
 			if a.status != http.StatusOK && a.status != http.StatusNoContent {
 				return nil, a.failed()

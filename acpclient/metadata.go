@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-jose/go-jose/v4/json"
-
 	"github.com/acp-go/acp/internal/strictjson"
 )
 
@@ -44,7 +42,7 @@ type Metadata struct {
 
 // Claims decodes the whole document into v, like json.Unmarshal but with exact names:
 // for members that have no field here.
-func (m *Metadata) Claims(v any) error { return json.Unmarshal(m.raw, v) }
+func (m *Metadata) Claims(v any) error { return decode(m.raw, v) }
 
 // parseMetadata judges a document of the issuer, which may also go by other names. Its
 // errors are invalidResponse("metadata", ...), or "issuer" for a document of another.

@@ -76,6 +76,7 @@ func newProvider(c providerConfig) *provider {
 	}
 	clock := func() time.Time { return p.now() }
 	p.back = &backChannel{base: c.transport, clientID: c.clientID, auth: c.auth, issuer: c.issuer, now: clock}
+	p.back.client = &http.Client{Transport: p.back}
 	if c.transport == nil {
 		p.guard = &dialGuard{issuerHost: issuerURL.Hostname()}
 		p.back.base = newTransport(c.rootCAs, p.guard)

@@ -30,7 +30,7 @@ func (c *Client) Refresh(ctx context.Context, t *Tokens) (*Tokens, error) {
 		return nil, err
 	}
 	var r tokenResponse
-	fresh, err := c.retrieve(ctx, m, &r, t.RefreshToken, func(ctx context.Context) (*oauth2.Token, error) {
+	fresh, err := c.retrieve(ctx, m, &r, []string{t.RefreshToken}, func(ctx context.Context) (*oauth2.Token, error) {
 		return c.oauth2Config(m).TokenSource(ctx, &oauth2.Token{RefreshToken: t.RefreshToken}).Token()
 	})
 	if err != nil {

@@ -1,7 +1,7 @@
 package acpclient
 
 import (
-	"bytes"
+	"encoding/json"
 	"math"
 	"net/http"
 	"strconv"
@@ -18,10 +18,11 @@ type tokenResponse struct {
 	scope     string
 	expiresIn int64 // seconds; meaningful when hasExpiry
 	hasExpiry bool
+	extra     map[string]any // for oauth2.Token.Extra: all members but the credentials that it has fields for
 }
 
-// judgeToken reads the answer, fills r, and returns the body for x/oauth2, which would
-// fold the case of names, take the last of two, and read `expires_in` in its own way.
+// judgeToken reads the answer, fills r, and returns the part that x/oauth2 reads: from the
+// whole it would fold the case of names, take the last of two, and read `expires_in` in its own way.
 func (r *tokenResponse) judgeToken(a *answer) ([]byte, error) {
 	if a.status != http.StatusOK {
 		return nil, a.failed()
@@ -67,7 +68,12 @@ func (r *tokenResponse) judgeToken(a *answer) ([]byte, error) {
 	if r.expiresIn, r.hasExpiry, err = expiresIn(doc); err != nil {
 		return nil, err
 	}
-	return canonicalToken(doc), nil
+	r.extra = extraMembers(doc, r.idToken)
+	return json.Marshal(struct {
+		AccessToken  string `json:"access_token"`
+		TokenType    string `json:"token_type"`
+		RefreshToken string `json:"refresh_token,omitempty"`
+	}{accessToken, "Bearer", refreshToken})
 }
 
 // isVSCHAR holds for a token that fits into an Authorization header (RFC 6749 A.12),
@@ -101,29 +107,25 @@ func expiresIn(doc strictjson.Object) (seconds int64, ok bool, err error) {
 	return int64(math.Floor(max(min(f, most), -1))), true, nil
 }
 
-// canonicalToken writes the document again without the members that x/oauth2 could
-// mistake for one of its own, and without expires_in.
-func canonicalToken(doc strictjson.Object) []byte {
-	var b bytes.Buffer
-	b.WriteByte('{')
+// extraMembers are all members of the answer but those that oauth2.Token has fields for.
+func extraMembers(doc strictjson.Object, idToken string) map[string]any {
+	extra := make(map[string]any, len(doc))
 	for _, m := range doc {
-		switch lower := strings.ToLower(m.Name); lower {
-		case "access_token", "token_type", "refresh_token", "id_token", "error", "error_description", "error_uri", "expires_in":
-			if m.Name != lower || lower == "expires_in" || lower[0] == 'e' {
-				continue
-			}
-		default:
-			if !isVSCHAR(m.Name) {
-				continue // U+017F and U+212A fold to ASCII letters in encoding/json
-			}
+		switch m.Name {
+		case "access_token", "token_type", "refresh_token", "expires_in":
+			continue
+		case "id_token":
+			extra[m.Name] = idToken
+			continue
 		}
-		if b.Len() > 1 {
-			b.WriteByte(',')
+		if s, ok := m.Value.String(); ok {
+			extra[m.Name] = s
+			continue
 		}
-		b.WriteString(strconv.Quote(m.Name))
-		b.WriteByte(':')
-		b.Write(m.Value)
+		var v any
+		if json.Unmarshal(m.Value, &v) == nil { // a number beyond float64 is left out
+			extra[m.Name] = v
+		}
 	}
-	b.WriteByte('}')
-	return b.Bytes()
+	return extra
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4/json"
 	"golang.org/x/oauth2"
 )
 
@@ -29,9 +28,10 @@ type Tokens struct {
 	Scopes []string `json:"scopes,omitempty"`
 }
 
-// Claims decodes the ID token's claims into v, like json.Unmarshal but with exact names.
-// It does not verify again: Exchange and Refresh did. Without an ID token the error
-// matches errors.ErrUnsupported.
+// Claims decodes the ID token's claims into v, like json.Unmarshal but with exact names:
+// a field without a tag takes the claim that is written like the field. It does not verify
+// again: Exchange and Refresh did. Without an ID token the error matches
+// errors.ErrUnsupported.
 func (t *Tokens) Claims(v any) error {
 	if t == nil || t.IDToken == "" {
 		return fmt.Errorf("acpclient: no ID token: %w", errors.ErrUnsupported)
@@ -42,7 +42,7 @@ func (t *Tokens) Claims(v any) error {
 	if err != nil {
 		return invalidToken("token_malformed", "the payload is not base64url")
 	}
-	return json.Unmarshal(payload, v)
+	return decode(payload, v)
 }
 
 // refreshMargin is how long before its end a token counts as stale: early enough for a

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/go-jose/go-jose/v4/json"
-
 	"github.com/acp-go/acp/internal/strictjson"
 )
 
@@ -72,7 +70,7 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 	if s, ok := sub.String(); !ok || s != id.Subject || !validSubject(s) {
 		return invalidToken("subject", "userinfo names another subject")
 	}
-	return json.Unmarshal(body, v)
+	return decode(body, v)
 }
 
 // judgeUserInfo obeys OIDC Core 5.3.2: a signed answer has iss and aud, and they are ours.

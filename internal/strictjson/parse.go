@@ -62,7 +62,7 @@ func parse(data []byte, outer bool) (Object, error) {
 	if s.peek() != '{' {
 		return nil, s.fail("not an object")
 	}
-	members := make(Object, 0, 12)
+	members := make(Object, 0, 16)
 	if err := s.object(1, &members); err != nil {
 		return nil, err
 	}
