@@ -38,7 +38,7 @@ func (a *answer) failed() error {
 
 // serverError reads any of ACP's three error shapes; nil when the body is none of them.
 func (a *answer) serverError() *Error {
-	doc, err := strictjson.Parse(a.body)
+	doc, err := strictjson.Parse(string(a.body))
 	if err != nil {
 		return nil
 	}

@@ -22,7 +22,7 @@ func decode(object []byte, v any) error {
 	if !ok {
 		return json.Unmarshal(object, v)
 	}
-	members, err := strictjson.Parse(object)
+	members, err := strictjson.Parse(string(object))
 	if err != nil {
 		return json.Unmarshal(object, v) // for its error
 	}
@@ -90,7 +90,7 @@ func decodeField(value strictjson.Value, field reflect.Value) error {
 			}
 		}
 	}
-	return json.Unmarshal(value, target)
+	return json.Unmarshal([]byte(value), target)
 }
 
 func decodesItself(v any) bool {

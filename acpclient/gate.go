@@ -69,7 +69,7 @@ func decodeCanonical(part string) ([]byte, error) {
 // readHeader takes what the gate needs; jwk, jku, x5u and x5c are never looked at
 // (RFC 8725 3.10).
 func (t *jws) readHeader(raw []byte) error {
-	h, err := strictjson.Parse(raw)
+	h, err := strictjson.Parse(string(raw))
 	if err != nil {
 		return invalidToken("token_malformed", "header: "+err.Error())
 	}
@@ -102,7 +102,7 @@ func (t *jws) readHeader(raw []byte) error {
 
 // readClaims reads the payload of a token whose signature was verified.
 func (t *jws) readClaims() (err error) {
-	if t.claims, err = strictjson.Parse(t.payload); err != nil {
+	if t.claims, err = strictjson.Parse(string(t.payload)); err != nil {
 		return invalidToken("token_malformed", "claims: "+err.Error())
 	}
 	return nil

@@ -40,7 +40,7 @@ type key struct {
 // parseJWKS reads a key set (RFC 7517). A key that cannot be used is left out and
 // named in problems, which hold no key material. A set without a usable key is an error.
 func parseJWKS(body []byte) (keys []*key, problems []string, err error) {
-	set, err := strictjson.ParseOuter(body)
+	set, err := strictjson.ParseOuter(string(body))
 	if err != nil {
 		return nil, nil, fmt.Errorf("key set: %w", err)
 	}
@@ -78,7 +78,7 @@ func parseJWK(raw strictjson.Value) (k *key, note string, err error) {
 	if !raw.IsObject() {
 		return nil, "", errors.New("not an object")
 	}
-	o, err := strictjson.Parse(raw)
+	o, err := strictjson.Parse(string(raw))
 	if err != nil {
 		return nil, "", err
 	}

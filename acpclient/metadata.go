@@ -47,7 +47,7 @@ func (m *Metadata) Claims(v any) error { return decode(m.raw, v) }
 // parseMetadata judges a document of the issuer, which may also go by other names. Its
 // errors are invalidResponse("metadata", ...), or "issuer" for a document of another.
 func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, error) {
-	doc, err := strictjson.Parse(body)
+	doc, err := strictjson.Parse(string(body))
 	if err != nil {
 		return nil, invalidResponse("metadata", clean(err.Error()))
 	}

@@ -30,7 +30,7 @@ func (r *tokenResponse) judgeToken(a *answer) ([]byte, error) {
 	if !a.isJSON() {
 		return nil, invalidResponse("response_malformed", "the token response is not application/json")
 	}
-	doc, err := strictjson.Parse(a.body)
+	doc, err := strictjson.Parse(string(a.body))
 	if err != nil {
 		return nil, invalidResponse("response_malformed", "the token response: "+clean(err.Error()))
 	}
@@ -123,7 +123,7 @@ func extraMembers(doc strictjson.Object, idToken string) map[string]any {
 			continue
 		}
 		var v any
-		if json.Unmarshal(m.Value, &v) == nil { // a number beyond float64 is left out
+		if json.Unmarshal([]byte(m.Value), &v) == nil { // a number beyond float64 is left out
 			extra[m.Name] = v
 		}
 	}

@@ -63,7 +63,7 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 			return err
 		}
 		claims, body = token.claims, token.payload
-	} else if claims, err = strictjson.Parse(body); err != nil {
+	} else if claims, err = strictjson.Parse(string(body)); err != nil {
 		return invalidResponse("response_malformed", "userinfo: "+err.Error())
 	}
 	sub, _ := claims.Value("sub")

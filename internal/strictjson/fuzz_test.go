@@ -24,12 +24,8 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(claims))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		before := bytes.Clone(data)
-		o, err := strictjson.Parse(data)
-		if !bytes.Equal(before, data) {
-			t.Fatal("the input was changed")
-		}
-		exercise(data)
+		o, err := strictjson.Parse(string(data))
+		exercise(strictjson.Value(data))
 		if err != nil {
 			return
 		}

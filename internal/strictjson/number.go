@@ -41,11 +41,11 @@ func (v Value) Int64() (n int64, ok bool) {
 // floor rounds a number down, by its decimal digits: a float64 loses them, and its
 // conversion differs between processors when it overflows.
 func (v Value) floor() (int64, error) {
-	s := scanner{data: v}
+	s := scanner{text: string(v)}
 	if !v.IsNumber() || s.number() != nil || s.pos != len(v) {
 		return 0, errNotNumber
 	}
-	rest := []byte(v)
+	rest := string(v)
 	negative := rest[0] == '-'
 	if negative {
 		rest = rest[1:]
@@ -68,7 +68,7 @@ func (v Value) floor() (int64, error) {
 
 	var n uint64
 	fraction, zero, place := false, true, int64(0)
-	for _, c := range rest[:digits] {
+	for _, c := range []byte(rest[:digits]) {
 		if c == '.' {
 			continue
 		}
@@ -109,10 +109,10 @@ func (v Value) floor() (int64, error) {
 }
 
 // shift reads an exponent. What is out of reach is only kept large.
-func shift(b []byte) (n int64) {
+func shift(b string) (n int64) {
 	const far = 1 << 40 // more than any text has digits
 	negative := b[0] == '-'
-	for _, c := range b {
+	for _, c := range []byte(b) {
 		if c == '-' || c == '+' {
 			continue
 		}

@@ -40,37 +40,40 @@ func (o Object) Value(name string) (v Value, ok bool) {
 			return o[i].Value, true
 		}
 	}
-	return nil, false
+	return "", false
 }
 
-// Parse reads data, which must be one JSON object with nothing but white space
-// around it, and validates all of it. The values alias data, which must not
-// change afterwards. The text of an error holds nothing of the input.
-func Parse(data []byte) (Object, error) { return parse(data, false) }
+// Parse reads text, which must be one JSON object with nothing but white space around
+// it, and validates all of it. Names and values are parts of text. The text of an error
+// holds nothing of the input.
+func Parse(text string) (Object, error) { return parse(make(Object, 0, 16), text, false) }
 
 // ParseOuter is Parse without the search for duplicates inside the members: for a
 // document whose parts are then parsed one by one, so that a bad one spoils only itself.
-func ParseOuter(data []byte) (Object, error) { return parse(data, true) }
+func ParseOuter(text string) (Object, error) { return parse(make(Object, 0, 16), text, true) }
 
-func parse(data []byte, outer bool) (Object, error) {
+// ParseInto is Parse with the room of into, whose own members are lost. The result holds
+// parts of text for as long as it is not cleared.
+func ParseInto(into Object, text string) (Object, error) { return parse(into[:0], text, false) }
+
+func parse(into Object, text string, outer bool) (Object, error) {
 	// RFC 8259 section 8.1; encoding/json puts U+FFFD instead, which makes two subjects one.
-	if !utf8.Valid(data) {
+	if !utf8.ValidString(text) {
 		return nil, &syntaxError{what: "invalid UTF-8"}
 	}
-	s := scanner{data: data, text: string(data), outer: outer} // one copy, so that names need none
+	s := scanner{text: text, outer: outer}
 	s.space()
 	if s.peek() != '{' {
 		return nil, s.fail("not an object")
 	}
-	members := make(Object, 0, 16)
-	if err := s.object(1, &members); err != nil {
+	if err := s.object(1, &into); err != nil {
 		return nil, err
 	}
 	s.space()
-	if s.pos != len(data) {
+	if s.pos != len(text) {
 		return nil, s.fail("data after the object")
 	}
-	return members, nil
+	return into, nil
 }
 
 // syntaxError says where the text is wrong, without quoting it.
@@ -83,9 +86,8 @@ func (e *syntaxError) Error() string {
 	return fmt.Sprintf("json: %s (byte %d)", e.what, e.pos)
 }
 
-// scanner walks over data, which is valid UTF-8. text is the same as a string.
+// scanner walks over text, which is valid UTF-8.
 type scanner struct {
-	data  []byte
 	text  string
 	pos   int
 	outer bool     // whether nested objects may hold duplicates
@@ -96,15 +98,15 @@ func (s *scanner) fail(what string) error { return &syntaxError{what: what, pos:
 
 // peek returns the next byte, and 0, which no JSON text has there, at the end.
 func (s *scanner) peek() byte {
-	if s.pos < len(s.data) {
-		return s.data[s.pos]
+	if s.pos < len(s.text) {
+		return s.text[s.pos]
 	}
 	return 0
 }
 
 func (s *scanner) space() {
-	for s.pos < len(s.data) {
-		switch s.data[s.pos] {
+	for s.pos < len(s.text) {
+		switch s.text[s.pos] {
 		case ' ', '\t', '\r', '\n':
 			s.pos++
 		default:
@@ -136,7 +138,7 @@ func (s *scanner) value(depth int) error {
 }
 
 func (s *scanner) literal(want string) error {
-	if len(s.data)-s.pos < len(want) || string(s.data[s.pos:s.pos+len(want)]) != want {
+	if len(s.text)-s.pos < len(want) || s.text[s.pos:s.pos+len(want)] != want {
 		return s.fail("unknown literal")
 	}
 	s.pos += len(want)
@@ -211,7 +213,7 @@ func (s *scanner) object(depth int, into *Object) error {
 			return err
 		}
 		if into != nil {
-			*into = append(*into, Member{Name: name, Value: Value(s.data[start:s.pos:s.pos])})
+			*into = append(*into, Member{Name: name, Value: Value(s.text[start:s.pos])})
 		}
 		s.space()
 		switch s.peek() {
@@ -293,7 +295,7 @@ func (s *scanner) number() error {
 
 func (s *scanner) digits() bool {
 	start := s.pos
-	for s.pos < len(s.data) && '0' <= s.data[s.pos] && s.data[s.pos] <= '9' {
+	for s.pos < len(s.text) && '0' <= s.text[s.pos] && s.text[s.pos] <= '9' {
 		s.pos++
 	}
 	return s.pos > start

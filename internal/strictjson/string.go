@@ -8,14 +8,14 @@ import (
 // quoted walks over a string, quotes included, and says whether it has escapes.
 func (s *scanner) quoted() (escaped bool, err error) {
 	s.pos++ // "
-	for s.pos < len(s.data) {
-		switch c := s.data[s.pos]; {
+	for s.pos < len(s.text) {
+		switch c := s.text[s.pos]; {
 		case c == '"':
 			s.pos++
 			return escaped, nil
 		case c == '\\':
 			escaped = true
-			_, size := escape(s.data[s.pos:])
+			_, size := escape(s.text[s.pos:])
 			if size == 0 {
 				return false, s.fail("bad escape")
 			}
@@ -37,7 +37,7 @@ func (s *scanner) name() (string, error) {
 		return "", err
 	}
 	if escaped {
-		name, _ := unescape(s.data[start+1 : s.pos-1])
+		name, _ := unescape(s.text[start+1 : s.pos-1])
 		return name, nil
 	}
 	return s.text[start+1 : s.pos-1], nil
@@ -46,7 +46,7 @@ func (s *scanner) name() (string, error) {
 // escape decodes the escape sequence that b starts with. size is its length in
 // bytes, or 0 when it is none: also for half a surrogate pair, which stands for no
 // character and would be replaced by one.
-func escape(b []byte) (r rune, size int) {
+func escape(b string) (r rune, size int) {
 	if len(b) < 2 {
 		return 0, 0
 	}
@@ -85,11 +85,11 @@ func escape(b []byte) (r rune, size int) {
 }
 
 // hex4 reads the code unit of the \uXXXX that b starts with.
-func hex4(b []byte) (unit rune, ok bool) {
+func hex4(b string) (unit rune, ok bool) {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return 0, false
 	}
-	for _, c := range b[2:6] {
+	for _, c := range []byte(b[2:6]) {
 		switch {
 		case '0' <= c && c <= '9':
 			c -= '0'
@@ -107,7 +107,7 @@ func hex4(b []byte) (unit rune, ok bool) {
 
 // unescape decodes the inside of a string. ok is false when that is malformed,
 // which it cannot be in what Parse accepted.
-func unescape(b []byte) (text string, ok bool) {
+func unescape(b string) (text string, ok bool) {
 	out := make([]byte, 0, len(b))
 	for len(b) > 0 {
 		if b[0] != '\\' {

@@ -1,10 +1,10 @@
 package strictjson
 
-import "bytes"
+import "strings"
 
 // Value is the raw text of one JSON value, as it stands in an Object that Parse
 // returned. Any other text is safe too, but what the methods then say is not judged.
-type Value []byte
+type Value string
 
 // starts says whether the value's first byte, which tells its kind, is c.
 func (v Value) starts(c byte) bool { return len(v) > 0 && v[0] == c }
@@ -29,14 +29,15 @@ func (v Value) IsArray() bool { return v.starts('[') }
 // IsBool reports whether the value is true or false.
 func (v Value) IsBool() bool { return v.starts('t') || v.starts('f') }
 
-// String returns a string's text, unescaped. ok is false for every other kind.
+// String returns a string's text, unescaped: a part of the value itself where there is
+// nothing to unescape. ok is false for every other kind.
 func (v Value) String() (text string, ok bool) {
 	if len(v) < 2 || v[0] != '"' || v[len(v)-1] != '"' {
 		return "", false
 	}
-	inside := v[1 : len(v)-1]
-	if bytes.IndexByte(inside, '\\') < 0 {
-		return string(inside), true
+	inside := string(v[1 : len(v)-1])
+	if strings.IndexByte(inside, '\\') < 0 {
+		return inside, true
 	}
 	return unescape(inside)
 }
@@ -47,13 +48,13 @@ func (v Value) Strings() (list []string, ok bool) {
 	if !v.IsArray() {
 		return nil, false
 	}
-	s := scanner{data: v}
+	s := scanner{text: string(v)}
 	s.pos++
 	s.space()
 	if s.peek() == ']' {
 		return []string{}, true
 	}
-	list = make([]string, 0, min(1+bytes.Count(v, []byte{','}), 16))
+	list = make([]string, 0, min(1+strings.Count(string(v), ","), 16))
 	for {
 		start := s.pos
 		if s.peek() != '"' {
@@ -77,13 +78,13 @@ func (v Value) Strings() (list []string, ok bool) {
 	}
 }
 
-// Array returns the elements of an array, which alias the value. ok is false for
+// Array returns the elements of an array, as they stand in it. ok is false for
 // every other kind, and for an array of more than most elements.
 func (v Value) Array(most int) (list []Value, ok bool) {
 	if !v.IsArray() {
 		return nil, false
 	}
-	s := scanner{data: v, text: string(v), outer: true}
+	s := scanner{text: string(v), outer: true}
 	s.pos++
 	s.space()
 	if s.peek() == ']' {
@@ -94,7 +95,7 @@ func (v Value) Array(most int) (list []Value, ok bool) {
 		if err := s.value(1); err != nil || len(list) == most {
 			return nil, false
 		}
-		list = append(list, v[start:s.pos:s.pos])
+		list = append(list, v[start:s.pos])
 		more, err := s.next()
 		if err != nil {
 			return nil, false
@@ -107,7 +108,7 @@ func (v Value) Array(most int) (list []Value, ok bool) {
 
 // Bool returns the value of true or false. ok is false for every other kind.
 func (v Value) Bool() (value, ok bool) {
-	switch string(v) {
+	switch v {
 	case "true":
 		return true, true
 	case "false":
@@ -121,6 +122,6 @@ func (v Value) Object() (o Object, ok bool) {
 	if !v.IsObject() {
 		return nil, false
 	}
-	o, err := Parse(v)
+	o, err := Parse(string(v))
 	return o, err == nil
 }
