@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// AccessToken is what a verified access token says.
+// AccessToken is what a verified access token says. The same value may be given to
+// several requests: do not change it.
 type AccessToken struct {
 	Issuer   string
 	Subject  string    // of client_credentials tokens: the client itself
@@ -16,37 +17,140 @@ type AccessToken struct {
 	Expiry   time.Time // never zero
 	IssuedAt time.Time // zero where the token does not say
 
-	payload []byte
+	Tenant    string    // ACP's tenant, `tid`; "" where the token does not say
+	Workspace string    // ACP's workspace, `aid`; "" where the token does not say
+	ACR       string    // how strongly the user signed in (OIDC Core 2); "" where the token does not say
+	AMR       []string  // by which methods (RFC 8176); nil where the token does not say
+	AuthTime  time.Time // when the user signed in; zero where the token does not say
+
+	// Confirmation is the key that the token is bound to. It is nil but where
+	// VerifierConfig.InsecureAcceptBound lets bound tokens pass.
+	Confirmation *Confirmation
+
+	claims string // the JSON object
+}
+
+// Confirmation names the key that a sender must prove to hold (RFC 7800 3.1). One of the
+// fields is set at least.
+type Confirmation struct {
+	JKT     string // thumbprint of a DPoP key (RFC 9449 6.1)
+	X5tS256 string // hash of a TLS client certificate (RFC 8705 3.1)
 }
 
 // HasScope reports whether the token was granted the scope, exactly as written.
 func (a *AccessToken) HasScope(scope string) bool { return slices.Contains(a.Scopes, scope) }
 
 // Claims decodes all claims into v, like json.Unmarshal but with exact names: a field
-// without a tag takes the claim that is written like the field.
-func (a *AccessToken) Claims(v any) error { return decode(a.payload, v) }
+// without a tag takes the claim that is written like the field. Of an opaque token they are
+// the members of the introspection answer.
+func (a *AccessToken) Claims(v any) error { return decode(a.claims, v) }
 
-// scopes reads ACP's `scp`, an array or a string, and the standard `scope` string
-// (RFC 9068 2.2.3); a token may hold both.
-func scopes(t *jws) ([]string, error) {
-	var all []string
-	for _, name := range []string{"scp", "scope"} {
-		v, ok := t.claims.Value(name)
+// DynamicScope reports whether a granted scope is the wanted one, or one of ACP's dynamic
+// scopes that the wanted one stands for: "accounts.read.*" takes "accounts.read.own", and
+// "accounts.read" takes nothing but itself. The star stands for one or more characters, and
+// only at the end, behind a separator ("." or ":").
+func DynamicScope(granted, wanted string) bool {
+	prefix, dynamic := strings.CutSuffix(wanted, "*")
+	if !dynamic || !strings.HasSuffix(prefix, ".") && !strings.HasSuffix(prefix, ":") {
+		return granted == wanted
+	}
+	rest, ok := strings.CutPrefix(granted, prefix)
+	return ok && rest != "" && rest != "*" || granted == wanted
+}
+
+// judgeAccess applies the rules that hold for a JWT and for an introspection answer alike.
+// The result is complete but for claims.
+func (v *Verifier) judgeAccess(c claims) (a *AccessToken, times validity, err error) {
+	// ACP signs ID tokens, logout tokens and access tokens with the same keys and typ:
+	// these claims tell them apart.
+	for _, mark := range [...]string{"nonce", "at_hash", "c_hash", "events"} {
+		if c.has(mark) {
+			return nil, times, invalidToken("token_use", "a token with "+mark+" is no access token")
+		}
+	}
+	a = &AccessToken{}
+	if a.Confirmation, err = v.judgeConfirmation(c); err != nil {
+		return nil, times, err
+	}
+	if a.Audience, err = c.audience(); err != nil {
+		return nil, times, err
+	}
+	if !slices.Contains(a.Audience, v.config.Audience) {
+		return nil, times, invalidToken("audience", "aud does not name this API")
+	}
+	if times, err = c.validity(v.now(), v.config.Leeway); err != nil {
+		return nil, times, err
+	}
+	a.Expiry, a.IssuedAt = times.expiry, times.issuedAt
+	if a.Subject, _, err = c.text("sub"); err != nil || a.Subject == "" {
+		return nil, times, invalidToken("subject", "sub is missing or malformed")
+	}
+	if a.ClientID, _, err = c.text("client_id"); err != nil {
+		return nil, times, err
+	}
+	if a.Scopes, err = c.scopes(); err != nil {
+		return nil, times, err
+	}
+	return a, times, a.describe(c)
+}
+
+// describe reads what is there to be told, and judged by nobody here. null is nothing.
+func (a *AccessToken) describe(c claims) error {
+	for _, m := range [...]struct {
+		name string
+		into *string
+	}{
+		{"tid", &a.Tenant}, {"tenant_id", &a.Tenant}, {"aid", &a.Workspace}, {"server_id", &a.Workspace}, {"acr", &a.ACR},
+	} {
+		v, ok := c.value(m.name)
 		if !ok || v.IsNull() {
 			continue
 		}
-		list, ok := v.Strings()
-		if s, isString := v.String(); isString {
-			list, ok = strings.Split(s, " "), true // RFC 6749 3.3: no other white space
+		if *m.into, ok = v.String(); !ok {
+			return invalidToken("token_malformed", m.name+" is not a string")
 		}
-		if !ok {
-			return nil, invalidToken("token_malformed", name+" is neither a string nor a list of strings")
+	}
+	if v, ok := c.value("amr"); ok && !v.IsNull() {
+		if a.AMR, ok = v.Strings(); !ok {
+			return invalidToken("token_malformed", "amr is not a list of strings")
 		}
-		for _, s := range list {
-			if s != "" && !slices.Contains(all, s) {
-				all = append(all, s)
+	}
+	if v, ok := c.value("auth_time"); ok && !v.IsNull() {
+		var err error
+		if a.AuthTime, _, err = c.date("auth_time"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judgeConfirmation refuses a bound token: under the Bearer scheme it proves nothing
+// (RFC 8705 3, RFC 9449 7.2).
+func (v *Verifier) judgeConfirmation(c claims) (*Confirmation, error) {
+	cnf, ok := c.value("cnf")
+	switch {
+	case !ok:
+		return nil, nil
+	case !v.config.InsecureAcceptBound:
+		return nil, invalidToken("bound", "the token is bound to a key that was not shown")
+	}
+	members, ok := cnf.Object()
+	if !ok {
+		return nil, invalidToken("bound", "cnf is not an object")
+	}
+	var known Confirmation
+	for _, m := range [...]struct {
+		name string
+		into *string
+	}{{"jkt", &known.JKT}, {"x5t#S256", &known.X5tS256}} {
+		if value, ok := members.Value(m.name); ok {
+			if *m.into, _ = value.String(); *m.into == "" {
+				return nil, invalidToken("bound", "cnf is malformed")
 			}
 		}
 	}
-	return all, nil
+	if known == (Confirmation{}) { // RFC 7800 3.1: a key of a kind that nobody here can check
+		return nil, invalidToken("bound", "cnf names no known kind of key")
+	}
+	return &known, nil
 }

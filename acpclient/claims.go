@@ -1,102 +1,156 @@
 package acpclient
 
 import (
-	"encoding"
-	"reflect"
 	"strings"
-
-	"github.com/go-jose/go-jose/v4/json"
+	"time"
 
 	"github.com/acp-go/acp/internal/strictjson"
 )
 
-// decode is json.Unmarshal with exact names, for a JSON object. The usual target, a
-// struct of plain fields, takes a short way to the same result: go-jose's decoder
-// allocates for each value that it passes, wanted or not.
-func decode(object []byte, v any) error {
-	p := reflect.ValueOf(v)
-	if p.Kind() != reflect.Pointer || p.IsNil() || p.Elem().Kind() != reflect.Struct || decodesItself(v) {
-		return json.Unmarshal(object, v)
-	}
-	names, ok := memberNames(p.Elem().Type())
+// claims are the members of a JWT's payload, or of an introspection answer, read the
+// same way for every kind of token.
+type claims strictjson.Object
+
+func (c claims) value(name string) (strictjson.Value, bool) { return strictjson.Object(c).Value(name) }
+
+func (c claims) has(name string) bool {
+	_, ok := c.value(name)
+	return ok
+}
+
+// text returns a claim that must be a string where it is there.
+func (c claims) text(name string) (s string, present bool, err error) {
+	v, ok := c.value(name)
 	if !ok {
-		return json.Unmarshal(object, v)
+		return "", false, nil
 	}
-	members, err := strictjson.Parse(string(object))
+	if s, ok = v.String(); !ok {
+		return "", true, invalidToken("token_malformed", name+" is not a string")
+	}
+	return s, true, nil
+}
+
+// date returns a NumericDate (RFC 7519 2) where it is there.
+func (c claims) date(name string) (at time.Time, present bool, err error) {
+	v, ok := c.value(name)
+	if !ok {
+		return time.Time{}, false, nil
+	}
+	if at, err = v.NumericDate(); err != nil {
+		return time.Time{}, true, invalidToken("token_malformed", name+": "+err.Error())
+	}
+	return at, true, nil
+}
+
+const maxAudiences = 100
+
+// audience is the `aud` claim as a list: a string, or an array of strings.
+func (c claims) audience() ([]string, error) {
+	v, _ := c.value("aud")
+	if s, ok := v.String(); ok && s != "" {
+		return []string{s}, nil
+	}
+	list, ok := v.Strings()
+	if !ok || len(list) == 0 || len(list) > maxAudiences {
+		return nil, invalidToken("audience", "aud is missing or malformed")
+	}
+	return list, nil
+}
+
+// validity is what the times of a token say.
+type validity struct {
+	issuedAt  time.Time // zero where the token does not say
+	notBefore time.Time // of nbf and iat the later one; zero where the token says neither
+	expiry    time.Time // never zero
+}
+
+// validity reads exp, which all kinds of tokens must have, nbf and iat, and judges them.
+func (c claims) validity(now time.Time, leeway time.Duration) (v validity, err error) {
+	var ok bool
+	if v.expiry, ok, err = c.date("exp"); err == nil && !ok {
+		err = invalidToken("token_malformed", "no exp")
+	}
 	if err != nil {
-		return json.Unmarshal(object, v) // for its error
+		return v, err
 	}
-	var first error // as json.Unmarshal: a field that does not fit does not keep the others out
-	for i, name := range names {
-		value, there := members.Value(name)
-		if name == "" || !there {
+	if !now.Before(v.expiry.Add(leeway)) { // RFC 7519 4.1.4
+		return v, errExpired
+	}
+	if v.notBefore, _, err = c.date("nbf"); err != nil {
+		return v, err
+	}
+	latest := now.Add(leeway)
+	if v.notBefore.After(latest) { // RFC 7519 4.1.5
+		return v, errNotYetValid
+	}
+	if v.issuedAt, _, err = c.date("iat"); err != nil {
+		return v, err
+	}
+	if v.issuedAt.After(latest) {
+		return v, invalidToken("issued_at", "iat is in the future")
+	}
+	if v.issuedAt.After(v.notBefore) {
+		v.notBefore = v.issuedAt
+	}
+	return v, nil
+}
+
+var (
+	errExpired     = invalidToken("expired", "exp is over")
+	errNotYetValid = invalidToken("not_yet_valid", "nbf is in the future")
+)
+
+// subject is required in an ID token, and identifies one user without doubt (OIDC Core 2).
+func (c claims) subject() (string, error) {
+	sub, _, err := c.text("sub")
+	if err != nil || !validSubject(sub) {
+		return "", invalidToken("subject", "sub is missing or malformed")
+	}
+	return sub, nil
+}
+
+func validSubject(sub string) bool { return len(sub) <= 255 && printable(sub) }
+
+// scopes reads ACP's `scp`, an array or a string, and the standard `scope` string
+// (RFC 9068 2.2.3); a token may hold both.
+func (c claims) scopes() ([]string, error) {
+	var all []string
+	for _, name := range [...]string{"scp", "scope"} {
+		v, ok := c.value(name)
+		if !ok || v.IsNull() {
 			continue
 		}
-		if err := decodeField(value, p.Elem().Field(i)); err != nil && first == nil {
-			first = err
+		list, ok := v.Strings()
+		if s, isString := v.String(); isString {
+			list, ok = strings.Split(s, " "), true // RFC 6749 3.3: no other white space
 		}
+		if !ok {
+			return nil, invalidToken("token_malformed", name+" is neither a string nor a list of strings")
+		}
+		all = addScopes(all, list)
 	}
-	return first
+	return all, nil
 }
 
-// memberNames are the members that a struct's fields take, "" for none. ok is false where
-// the rules of encoding/json ask for more than one name a field.
-func memberNames(t reflect.Type) (names []string, ok bool) {
-	names = make([]string, t.NumField())
-	for i := range names {
-		f := t.Field(i)
-		tag, tagged := f.Tag.Lookup("json")
-		switch {
-		case f.Anonymous:
-			return nil, false
-		case !f.IsExported(), tag == "-":
+// addScopes adds those that are no empty string and not there yet. It takes list over.
+func addScopes(all, list []string) []string {
+	if all == nil {
+		all = list[:0]
+	}
+next:
+	for _, s := range list {
+		if s == "" {
 			continue
 		}
-		name, options, _ := strings.Cut(tag, ",")
-		if strings.Contains(options, "string") || tagged && strings.ContainsFunc(name, unusual) {
-			return nil, false
-		}
-		if name == "" {
-			name = f.Name
-		}
-		for _, other := range names[:i] {
-			if other == name {
-				return nil, false
+		for _, known := range all {
+			if known == s {
+				continue next
 			}
 		}
-		names[i] = name
+		all = append(all, s)
 	}
-	return names, true
-}
-
-// unusual holds for what a name of a tag may not hold, or seldom does.
-func unusual(r rune) bool {
-	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-.:/#", r))
-}
-
-func decodeField(value strictjson.Value, field reflect.Value) error {
-	target := field.Addr().Interface()
-	if !decodesItself(target) {
-		switch field.Kind() {
-		case reflect.String:
-			if s, ok := value.String(); ok {
-				field.SetString(s)
-				return nil
-			}
-		case reflect.Bool:
-			if b, ok := value.Bool(); ok {
-				field.SetBool(b)
-				return nil
-			}
-		}
+	if len(all) == 0 {
+		return nil
 	}
-	return json.Unmarshal([]byte(value), target)
-}
-
-func decodesItself(v any) bool {
-	switch v.(type) {
-	case json.Unmarshaler, encoding.TextUnmarshaler:
-		return true
-	}
-	return false
+	return all
 }

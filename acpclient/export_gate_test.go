@@ -17,7 +17,7 @@ func Gate(token string, maxSize int) (signingInput, payload, signature []byte, e
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return t.signingInput, t.payload, t.signature, nil
+	return t.signingInput, []byte(t.payload), t.signature, nil
 }
 
 // JudgedClaims are the claims that every kind of token is judged by.
@@ -29,7 +29,7 @@ type JudgedClaims struct {
 
 // ReadClaims reads them as the judges do; ok is false where one of them is refused.
 func ReadClaims(payload []byte) (c JudgedClaims, ok bool) {
-	t := &jws{payload: payload}
+	t := &jws{payload: string(payload), room: &scratch{}}
 	if t.readClaims() != nil {
 		return c, false
 	}
@@ -44,7 +44,7 @@ func ReadClaims(payload []byte) (c JudgedClaims, ok bool) {
 
 // JudgeClaims judges a payload whose signature is taken for good.
 func JudgeClaims(c *Client, v *Verifier, payload []byte) (idToken, accessToken error) {
-	t := &jws{alg: "ES256", payload: payload}
+	t := &jws{joseHeader: &joseHeader{alg: "ES256"}, payload: string(payload), room: &scratch{}}
 	if err := t.readClaims(); err != nil {
 		return err, err
 	}
@@ -84,4 +84,4 @@ func MoveIssuer(c *Client, host string) {
 }
 
 // Decode is decode.
-func Decode(object []byte, v any) error { return decode(object, v) }
+func Decode(object []byte, v any) error { return decode(string(object), v) }

@@ -12,14 +12,27 @@ import (
 // anything else is done with it: length, compact form, canonical base64url, a strict
 // header. Its payload is not looked at until the signature was verified.
 type jws struct {
-	alg          string
-	kid          string
-	hasKid       bool
-	typ          string // lower case, without application/
+	*joseHeader
 	signingInput []byte
 	signature    []byte
-	payload      []byte
-	claims       strictjson.Object // set by readClaims
+	payload      string
+	claims       // set by readClaims
+	room         *scratch
+}
+
+// joseHeader is what the gate takes from a JOSE header.
+type joseHeader struct {
+	alg    string
+	kid    string
+	hasKid bool
+	typ    string // lower case, without application/
+}
+
+// scratch is the memory of one verification, which the next may use again: signingInput,
+// signature and claims of a jws lie in it. The payload does not.
+type scratch struct {
+	token, decoded, signature []byte
+	members                   strictjson.Object
 }
 
 const maxKid = 256 // bytes
@@ -27,161 +40,105 @@ const maxKid = 256 // bytes
 // parseJWS is the gate.
 func parseJWS(token string, maxSize int) (*jws, error) {
 	if len(token) > maxSize {
-		return nil, invalidToken("token_malformed", "the token is too long")
+		return nil, errTooLong
 	}
-	header, rest, ok := strings.Cut(token, ".")
-	payload, signature, ok2 := strings.Cut(rest, ".")
-	if !ok || !ok2 || header == "" || payload == "" || strings.Contains(signature, ".") {
-		return nil, invalidToken("token_malformed", "not a JWS in compact form")
-	}
-	rawHeader, err := decodeCanonical(header)
-	if err != nil {
-		return nil, err
-	}
-	t := &jws{signingInput: []byte(token[:len(header)+1+len(payload)])}
-	if err := t.readHeader(rawHeader); err != nil {
-		return nil, err
-	}
-	if t.payload, err = decodeCanonical(payload); err != nil {
-		return nil, err
-	}
-	t.signature, err = decodeCanonical(signature)
-	return t, err
+	t := &jws{room: &scratch{token: []byte(token)}}
+	return t, t.parse(token, nil)
 }
 
-// decodeCanonical refuses padding, white space, and trailing bits that say nothing:
-// each byte string has one text (RFC 7515 2).
-func decodeCanonical(part string) ([]byte, error) {
-	for i := range len(part) {
-		switch c := part[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return nil, invalidToken("token_malformed", "not base64url")
+var (
+	errTooLong      = invalidToken("token_malformed", "the token is too long")
+	errNotCompact   = invalidToken("token_malformed", "not a JWS in compact form")
+	errNotBase64URL = invalidToken("token_malformed", "not canonical base64url")
+)
+
+// parse reads a token whose bytes stand in t.room.token. known may hold the headers of
+// tokens that were verified before, by their encoded form.
+func (t *jws) parse(token string, known map[string]*joseHeader) (err error) {
+	header, rest, ok := strings.Cut(token, ".")
+	payload, signature, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || header == "" || payload == "" || strings.IndexByte(signature, '.') >= 0 {
+		return errNotCompact
+	}
+	end := len(header) + 1 + len(payload)
+	t.signingInput = t.room.token[:end]
+	if t.joseHeader = known[header]; t.joseHeader == nil {
+		if t.room.decoded, err = decodeCanonical(t.room.decoded, t.room.token[:len(header)]); err != nil {
+			return err
+		}
+		if t.joseHeader, err = readHeader(string(t.room.decoded)); err != nil {
+			return err
 		}
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(part)
-	if err != nil {
-		return nil, invalidToken("token_malformed", "not canonical base64url")
+	if t.room.decoded, err = decodeCanonical(t.room.decoded, t.room.token[len(header)+1:end]); err != nil {
+		return err
 	}
-	return b, nil
+	t.payload = string(t.room.decoded)
+	t.room.signature, err = decodeCanonical(t.room.signature, t.room.token[end+1:])
+	t.signature = t.room.signature
+	return err
+}
+
+var strictBase64URL = base64.RawURLEncoding.Strict()
+
+// decodeCanonical refuses padding, white space, and trailing bits that say nothing:
+// each byte string has one text (RFC 7515 2). The result has the room of into.
+func decodeCanonical(into, part []byte) ([]byte, error) {
+	if size := base64.RawURLEncoding.DecodedLen(len(part)); cap(into) < size {
+		into = make([]byte, size)
+	}
+	n, err := strictBase64URL.Decode(into[:cap(into)], part)
+	// The decoder skips line breaks.
+	if err != nil || len(part) != base64.RawURLEncoding.EncodedLen(n) {
+		return into[:0], errNotBase64URL
+	}
+	return into[:n], nil
 }
 
 // readHeader takes what the gate needs; jwk, jku, x5u and x5c are never looked at
 // (RFC 8725 3.10).
-func (t *jws) readHeader(raw []byte) error {
-	h, err := strictjson.Parse(string(raw))
+func readHeader(text string) (*joseHeader, error) {
+	members, err := strictjson.Parse(text)
 	if err != nil {
-		return invalidToken("token_malformed", "header: "+err.Error())
+		return nil, invalidToken("token_malformed", "header: "+err.Error())
 	}
-	v, _ := h.Value("alg")
-	if t.alg, _ = v.String(); t.alg == "" {
-		return invalidToken("alg", "no alg")
+	h := &joseHeader{}
+	v, _ := members.Value("alg")
+	if h.alg, _ = v.String(); h.alg == "" {
+		return nil, invalidToken("alg", "no alg")
 	}
-	if v, ok := h.Value("typ"); ok {
+	if v, ok := members.Value("typ"); ok {
 		typ, ok := v.String()
 		if !ok {
-			return invalidToken("token_malformed", "typ is not a string")
+			return nil, invalidToken("token_malformed", "typ is not a string")
 		}
 		// An empty one must not pass for none.
-		if t.typ = strings.TrimPrefix(strings.ToLower(typ), "application/"); t.typ == "" {
-			return invalidToken("token_malformed", "typ is empty")
+		if h.typ = strings.TrimPrefix(strings.ToLower(typ), "application/"); h.typ == "" {
+			return nil, invalidToken("token_malformed", "typ is empty")
 		}
 	}
-	if v, ok := h.Value("kid"); ok {
-		if t.kid, t.hasKid = v.String(); !t.hasKid || len(t.kid) > maxKid {
-			return invalidToken("token_malformed", "kid is not a short string")
+	if v, ok := members.Value("kid"); ok {
+		if h.kid, h.hasKid = v.String(); !h.hasKid || len(h.kid) > maxKid {
+			return nil, invalidToken("token_malformed", "kid is not a short string")
 		}
 	}
-	for _, name := range []string{"crit", "b64", "zip", "enc"} {
-		if _, ok := h.Value(name); ok { // RFC 7515 4.1.11: nothing critical is understood here
-			return invalidToken("token_malformed", "header has "+name)
+	for _, name := range [...]string{"crit", "b64", "zip", "enc"} {
+		if _, ok := members.Value(name); ok { // RFC 7515 4.1.11: nothing critical is understood here
+			return nil, invalidToken("token_malformed", "header has "+name)
 		}
 	}
-	return nil
+	return h, nil
 }
 
 // readClaims reads the payload of a token whose signature was verified.
-func (t *jws) readClaims() (err error) {
-	if t.claims, err = strictjson.Parse(string(t.payload)); err != nil {
+func (t *jws) readClaims() error {
+	members, err := strictjson.ParseInto(t.room.members, t.payload)
+	if err != nil {
 		return invalidToken("token_malformed", "claims: "+err.Error())
 	}
+	t.room.members, t.claims = members, claims(members)
 	return nil
 }
-
-// text returns a claim that must be a string where it is there.
-func (t *jws) text(name string) (s string, present bool, err error) {
-	v, ok := t.claims.Value(name)
-	if !ok {
-		return "", false, nil
-	}
-	if s, ok = v.String(); !ok {
-		return "", true, invalidToken("token_malformed", name+" is not a string")
-	}
-	return s, true, nil
-}
-
-// date returns a NumericDate (RFC 7519 2) where it is there.
-func (t *jws) date(name string) (at time.Time, present bool, err error) {
-	v, ok := t.claims.Value(name)
-	if !ok {
-		return time.Time{}, false, nil
-	}
-	if at, err = v.NumericDate(); err != nil {
-		return time.Time{}, true, invalidToken("token_malformed", name+": "+err.Error())
-	}
-	return at, true, nil
-}
-
-// audience is the `aud` claim as a list: a string, or an array of strings.
-func (t *jws) audience() ([]string, error) {
-	v, _ := t.claims.Value("aud")
-	if s, ok := v.String(); ok && s != "" {
-		return []string{s}, nil
-	}
-	list, ok := v.Strings()
-	if !ok || len(list) == 0 || len(list) > maxAudiences {
-		return nil, invalidToken("audience", "aud is missing or malformed")
-	}
-	return list, nil
-}
-
-const maxAudiences = 100
-
-// times judges exp, nbf and iat at once; exp is required in all kinds of tokens.
-func (t *jws) times(now time.Time, leeway time.Duration) (exp, iat time.Time, err error) {
-	exp, ok, err := t.date("exp")
-	switch {
-	case err != nil:
-		return exp, iat, err
-	case !ok:
-		return exp, iat, invalidToken("token_malformed", "no exp")
-	case !now.Before(exp.Add(leeway)): // RFC 7519 4.1.4
-		return exp, iat, invalidToken("expired", "exp is over")
-	}
-	nbf, ok, err := t.date("nbf")
-	switch {
-	case err != nil:
-		return exp, iat, err
-	case ok && nbf.After(now.Add(leeway)): // RFC 7519 4.1.5
-		return exp, iat, invalidToken("not_yet_valid", "nbf is in the future")
-	}
-	iat, ok, err = t.date("iat")
-	if err == nil && ok && iat.After(now.Add(leeway)) {
-		err = invalidToken("issued_at", "iat is in the future")
-	}
-	return exp, iat, err
-}
-
-// subject is required, and identifies one user without doubt (OIDC Core 2).
-func (t *jws) subject() (string, error) {
-	sub, _, err := t.text("sub")
-	if err != nil || !validSubject(sub) {
-		return "", invalidToken("subject", "sub is missing or malformed")
-	}
-	return sub, nil
-}
-
-func validSubject(sub string) bool { return len(sub) <= 255 && printable(sub) }
 
 // jwtExpiry is the exp that an access token names where it is a JWT. Nothing is
 // verified: it only tells when a refresh is due.

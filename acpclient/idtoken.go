@@ -52,8 +52,8 @@ type judged struct{ token *jws }
 
 // VerifySignature implements oidc.KeySet.
 func (j judged) VerifySignature(context.Context, string) ([]byte, error) {
-	iss, _ := j.token.claims.Value("iss")
-	aud, _ := j.token.claims.Value("aud")
+	iss, _ := j.token.claims.value("iss")
+	aud, _ := j.token.claims.value("aud")
 	payload := make([]byte, 0, 20+len(iss)+len(aud))
 	payload = append(append(payload, `{"iss":`...), iss...)
 	payload = append(append(payload, `,"aud":`...), aud...)
@@ -109,7 +109,7 @@ func (c *Client) judgeIDToken(t *jws, rules idTokenRules) error {
 	if t.typ != "" && t.typ != "jwt" {
 		return invalidToken("token_use", "typ is not an ID token's")
 	}
-	if _, ok := t.claims.Value("events"); ok {
+	if t.has("events") {
 		return invalidToken("token_use", "a logout token")
 	}
 	if err := c.judgeParties(t); err != nil {
@@ -119,13 +119,13 @@ func (c *Client) judgeIDToken(t *jws, rules idTokenRules) error {
 		return err
 	}
 	now := c.now()
-	_, iat, err := t.times(now, c.config.Leeway)
+	times, err := t.validity(now, c.config.Leeway)
 	switch {
 	case err != nil:
 		return err
-	case iat.IsZero():
+	case times.issuedAt.IsZero():
 		return invalidToken("issued_at", "no iat")
-	case now.Sub(iat) > maxTokenAge+c.config.Leeway:
+	case now.Sub(times.issuedAt) > maxTokenAge+c.config.Leeway:
 		return invalidToken("issued_at", "iat is too long ago")
 	}
 	if err := judgeNonce(t, rules); err != nil {

@@ -42,7 +42,7 @@ type Metadata struct {
 
 // Claims decodes the whole document into v, like json.Unmarshal but with exact names:
 // for members that have no field here.
-func (m *Metadata) Claims(v any) error { return decode(m.raw, v) }
+func (m *Metadata) Claims(v any) error { return decode(string(m.raw), v) }
 
 // parseMetadata judges a document of the issuer, which may also go by other names. Its
 // errors are invalidResponse("metadata", ...), or "issuer" for a document of another.

@@ -42,7 +42,7 @@ func (t *Tokens) Claims(v any) error {
 	if err != nil {
 		return invalidToken("token_malformed", "the payload is not base64url")
 	}
-	return decode(payload, v)
+	return decode(string(payload), v)
 }
 
 // refreshMargin is how long before its end a token counts as stale: early enough for a

@@ -53,7 +53,7 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 	if err != nil {
 		return err
 	}
-	var claims strictjson.Object
+	var members strictjson.Object
 	if signed {
 		token, err := c.open(ctx, m, string(body))
 		if err == nil {
@@ -62,15 +62,15 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 		if err != nil {
 			return err
 		}
-		claims, body = token.claims, token.payload
-	} else if claims, err = strictjson.Parse(string(body)); err != nil {
+		members, body = strictjson.Object(token.claims), []byte(token.payload)
+	} else if members, err = strictjson.Parse(string(body)); err != nil {
 		return invalidResponse("response_malformed", "userinfo: "+err.Error())
 	}
-	sub, _ := claims.Value("sub")
+	sub, _ := members.Value("sub")
 	if s, ok := sub.String(); !ok || s != id.Subject || !validSubject(s) {
 		return invalidToken("subject", "userinfo names another subject")
 	}
-	return decode(body, v)
+	return decode(string(body), v)
 }
 
 // judgeUserInfo obeys OIDC Core 5.3.2: a signed answer has iss and aud, and they are ours.

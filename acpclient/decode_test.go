@@ -64,7 +64,9 @@ func TestDecodeIsLikeTheDecoder(t *testing.T) {
 	}
 	targets := []func() any{
 		func() any { return new(plain) },
-		func() any { return &plain{Subject: "before", Verified: true, Groups: []string{"x"}, Untagged: "before"} },
+		func() any {
+			return &plain{Subject: "before", Verified: true, Groups: []string{"x"}, Untagged: "before"}
+		},
 		func() any { return new(embedded) }, func() any { return new(quoted) }, func() any { return new(twice) },
 		func() any { return new(odd) }, func() any { return new(whole) }, func() any { return new(map[string]any) },
 		func() any { return new(any) }, func() any { return new(string) }, func() any { return (*plain)(nil) },
