@@ -14,7 +14,7 @@ type AccessToken struct {
 	ClientID string    // "" where the token does not say
 	Audience []string  // at least one, VerifierConfig.Audience among them
 	Scopes   []string  // nil for none
-	Expiry   time.Time // never zero
+	Expiry   time.Time // zero only where an introspection answer does not say
 	IssuedAt time.Time // zero where the token does not say
 
 	Tenant    string    // ACP's tenant, `tid`; "" where the token does not say
@@ -60,7 +60,7 @@ func DynamicScope(granted, wanted string) bool {
 
 // judgeAccess applies the rules that hold for a JWT and for an introspection answer alike.
 // The result is complete but for claims.
-func (v *Verifier) judgeAccess(c claims) (a *AccessToken, times validity, err error) {
+func (v *Verifier) judgeAccess(c claims, needsExp bool) (a *AccessToken, times validity, err error) {
 	// ACP signs ID tokens, logout tokens and access tokens with the same keys and typ:
 	// these claims tell them apart.
 	for _, mark := range [...]string{"nonce", "at_hash", "c_hash", "events"} {
@@ -78,7 +78,7 @@ func (v *Verifier) judgeAccess(c claims) (a *AccessToken, times validity, err er
 	if !slices.Contains(a.Audience, v.config.Audience) {
 		return nil, times, invalidToken("audience", "aud does not name this API")
 	}
-	if times, err = c.validity(v.now(), v.config.Leeway); err != nil {
+	if times, err = c.validity(v.now(), v.config.Leeway, needsExp); err != nil {
 		return nil, times, err
 	}
 	a.Expiry, a.IssuedAt = times.expiry, times.issuedAt

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -82,7 +83,10 @@ func (b *backChannel) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(req.Context(), c.timeout)
 	defer cancel()
 	out := req.WithContext(ctx) // its headers are ours: it was made for this call
-	out.Header["Accept"], out.Header["User-Agent"] = acceptJSON, userAgent
+	out.Header["User-Agent"] = userAgent
+	if out.Header["Accept"] == nil {
+		out.Header["Accept"] = acceptJSON
+	}
 	secrets := c.secrets
 	if c.authenticated {
 		added, err := b.authenticate(out, c)
@@ -174,19 +178,18 @@ func (b *backChannel) get(ctx context.Context, endpoint string, header http.Head
 	if err != nil {
 		return nil, invalidResponse("metadata", "an endpoint is not a URL")
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	return b.body(req)
 }
 
-// post sends a form with the client's credentials.
-func (b *backChannel) post(ctx context.Context, endpoint string, form url.Values, c *call) ([]byte, error) {
+// post sends a form. header may be nil.
+func (b *backChannel) post(ctx context.Context, endpoint string, header http.Header, form url.Values, c *call) ([]byte, error) {
 	req, err := http.NewRequestWithContext(context.WithValue(ctx, callKey{}, c),
 		http.MethodPost, endpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, invalidResponse("metadata", "an endpoint is not a URL")
 	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	return b.body(req)
 }

@@ -61,19 +61,19 @@ func (c claims) audience() ([]string, error) {
 type validity struct {
 	issuedAt  time.Time // zero where the token does not say
 	notBefore time.Time // of nbf and iat the later one; zero where the token says neither
-	expiry    time.Time // never zero
+	expiry    time.Time // zero where the token does not say
 }
 
-// validity reads exp, which all kinds of tokens must have, nbf and iat, and judges them.
-func (c claims) validity(now time.Time, leeway time.Duration) (v validity, err error) {
+// validity reads exp, which all JWTs must have, nbf and iat, and judges them.
+func (c claims) validity(now time.Time, leeway time.Duration, needsExp bool) (v validity, err error) {
 	var ok bool
-	if v.expiry, ok, err = c.date("exp"); err == nil && !ok {
-		err = invalidToken("token_malformed", "no exp")
-	}
-	if err != nil {
+	v.expiry, ok, err = c.date("exp")
+	switch {
+	case err != nil:
 		return v, err
-	}
-	if !now.Before(v.expiry.Add(leeway)) { // RFC 7519 4.1.4
+	case !ok && needsExp:
+		return v, invalidToken("token_malformed", "no exp")
+	case ok && !now.Before(v.expiry.Add(leeway)): // RFC 7519 4.1.4
 		return v, errExpired
 	}
 	if v.notBefore, _, err = c.date("nbf"); err != nil {

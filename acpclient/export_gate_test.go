@@ -49,7 +49,7 @@ func JudgeClaims(c *Client, v *Verifier, payload []byte) (idToken, accessToken e
 		return err, err
 	}
 	idToken = c.judgeIDToken(t, idTokenRules{nonce: "n", nonceRequired: true, maxAge: new(int64(60)), accessToken: "a", code: "c", state: "s"})
-	_, accessToken = v.judge(t)
+	_, _, accessToken = v.judge(t)
 	return idToken, accessToken
 }
 

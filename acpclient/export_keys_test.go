@@ -56,7 +56,8 @@ func NewKeySet(o KeySetOptions) KeySet {
 }
 
 func (k KeySet) Verify(ctx context.Context, alg, kid string, hasKid bool, signingInput, sig []byte) error {
-	return k.s.verify(ctx, alg, kid, hasKid, signingInput, sig)
+	_, _, err := k.s.verify(ctx, &jws{joseHeader: &joseHeader{alg: alg, kid: kid, hasKid: hasKid}, signingInput: signingInput, signature: sig})
+	return err
 }
 
 func (k KeySet) Ready(ctx context.Context) error { return k.s.ready(ctx) }

@@ -2,6 +2,7 @@ package acpclient
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -42,8 +43,15 @@ func parseJWS(token string, maxSize int) (*jws, error) {
 	if len(token) > maxSize {
 		return nil, errTooLong
 	}
+	parts, err := cutCompact(token)
+	if err != nil {
+		return nil, err
+	}
 	t := &jws{room: &scratch{token: []byte(token)}}
-	return t, t.parse(token, nil)
+	if err := t.parseHeader(parts); err != nil {
+		return nil, err
+	}
+	return t, t.parseRest(parts)
 }
 
 var (
@@ -52,25 +60,33 @@ var (
 	errNotBase64URL = invalidToken("token_malformed", "not canonical base64url")
 )
 
-// parse reads a token whose bytes stand in t.room.token. known may hold the headers of
-// tokens that were verified before, by their encoded form.
-func (t *jws) parse(token string, known map[string]*joseHeader) (err error) {
-	header, rest, ok := strings.Cut(token, ".")
-	payload, signature, ok2 := strings.Cut(rest, ".")
-	if !ok || !ok2 || header == "" || payload == "" || strings.IndexByte(signature, '.') >= 0 {
-		return errNotCompact
+// compact is a token cut at its points (RFC 7515 7.1).
+type compact struct{ header, payload, signature string }
+
+func cutCompact(token string) (c compact, err error) {
+	var ok, ok2 bool
+	c.header, token, ok = strings.Cut(token, ".")
+	c.payload, c.signature, ok2 = strings.Cut(token, ".")
+	if !ok || !ok2 || c.header == "" || c.payload == "" || strings.IndexByte(c.signature, '.') >= 0 {
+		return c, errNotCompact
 	}
-	end := len(header) + 1 + len(payload)
+	return c, nil
+}
+
+// parseHeader reads the header of the token whose bytes stand in t.room.token.
+func (t *jws) parseHeader(c compact) (err error) {
+	if t.room.decoded, err = decodeCanonical(t.room.decoded, t.room.token[:len(c.header)]); err != nil {
+		return err
+	}
+	t.joseHeader, err = readHeader(string(t.room.decoded))
+	return err
+}
+
+// parseRest decodes payload and signature.
+func (t *jws) parseRest(c compact) (err error) {
+	end := len(c.header) + 1 + len(c.payload)
 	t.signingInput = t.room.token[:end]
-	if t.joseHeader = known[header]; t.joseHeader == nil {
-		if t.room.decoded, err = decodeCanonical(t.room.decoded, t.room.token[:len(header)]); err != nil {
-			return err
-		}
-		if t.joseHeader, err = readHeader(string(t.room.decoded)); err != nil {
-			return err
-		}
-	}
-	if t.room.decoded, err = decodeCanonical(t.room.decoded, t.room.token[len(header)+1:end]); err != nil {
+	if t.room.decoded, err = decodeCanonical(t.room.decoded, t.room.token[len(c.header)+1:end]); err != nil {
 		return err
 	}
 	t.payload = string(t.room.decoded)
@@ -128,6 +144,17 @@ func readHeader(text string) (*joseHeader, error) {
 		}
 	}
 	return h, nil
+}
+
+// namesAlg tells whether an encoded header is a JSON object with an `alg`, good or bad.
+func namesAlg(encoded string) bool {
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	var members map[string]json.RawMessage
+	if err != nil || json.Unmarshal(text, &members) != nil {
+		return false
+	}
+	_, ok := members["alg"]
+	return ok
 }
 
 // readClaims reads the payload of a token whose signature was verified.

@@ -67,7 +67,7 @@ func (c *Client) open(ctx context.Context, m *Metadata, raw string) (*jws, error
 		return nil, err
 	}
 	if !slices.Contains(c.config.algs(), t.alg) {
-		return nil, invalidToken("alg", "alg is not an accepted one")
+		return nil, errAlg
 	}
 	if c.secret != nil {
 		if !verifyHMAC(t.alg, c.secret, t.signingInput, t.signature) {
@@ -84,7 +84,7 @@ func (c *Client) open(ctx context.Context, m *Metadata, raw string) (*jws, error
 			return nil, invalidToken("alg", "alg is not one that the server names")
 		}
 	}
-	if err := c.keys.verify(ctx, t.alg, t.kid, t.hasKid, t.signingInput, t.signature); err != nil {
+	if _, _, err := c.keys.verify(ctx, t); err != nil {
 		return nil, err
 	}
 	return t, t.readClaims()
@@ -119,7 +119,7 @@ func (c *Client) judgeIDToken(t *jws, rules idTokenRules) error {
 		return err
 	}
 	now := c.now()
-	times, err := t.validity(now, c.config.Leeway)
+	times, err := t.validity(now, c.config.Leeway, true)
 	switch {
 	case err != nil:
 		return err

@@ -204,8 +204,8 @@ func (f *keyFetch) isSlow() bool {
 	}
 }
 
-// judge checks a signature by these keys.
-func (k *keys) judge(want wanted, signingInput, sig []byte) verdict {
+// judge checks a signature by these keys; signer is the key that made it.
+func (k *keys) judge(want wanted, signingInput, sig []byte) (v verdict, signer *key) {
 	v, tries := unknown, 0
 	list := k.all
 	if want.hasKid {
@@ -221,11 +221,20 @@ func (k *keys) judge(want wanted, signingInput, sig []byte) verdict {
 			break
 		}
 		if verifySignature(candidate, want.alg, signingInput, sig) {
-			return good
+			return good, candidate
 		}
 		v = bad
 	}
-	return v
+	return v, nil
+}
+
+// holds tells whether the set has this very key, under the same id and for the same algorithm.
+func (k *keys) holds(signer *key) bool {
+	list := k.all
+	if signer.hasKid {
+		list = k.byID[signer.kid]
+	}
+	return slices.ContainsFunc(list, signer.same)
 }
 
 // knows tells whether the keys hold the id or, for a token without one, a key that fits.

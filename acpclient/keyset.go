@@ -87,15 +87,16 @@ func newKeySet(fetch func(ctx context.Context) (body []byte, maxAge time.Duratio
 	return s
 }
 
-// verify checks one JWS. The error matches ErrInvalidToken (reasons key_not_found and
-// signature), ErrUnavailable when that cannot be known now, or ErrClosed.
-func (s *keySet) verify(ctx context.Context, alg, kid string, hasKid bool, signingInput, sig []byte) error {
-	want := wanted{alg, kid, hasKid}
+// verify checks one JWS. It returns the key that made the signature, and the set that
+// holds it. The error matches ErrInvalidToken (reasons key_not_found and signature),
+// ErrUnavailable when that cannot be known now, or ErrClosed.
+func (s *keySet) verify(ctx context.Context, t *jws) (signer *key, in *keys, err error) {
+	want := wanted{t.alg, t.kid, t.hasKid}
 	set, fresh, err := s.current(ctx, want)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	v := set.judge(want, signingInput, sig)
+	v, signer := set.judge(want, t.signingInput, t.signature)
 	if v != good && !fresh {
 		var newer *keys
 		if v == unknown {
@@ -104,19 +105,31 @@ func (s *keySet) verify(ctx context.Context, alg, kid string, hasKid bool, signi
 			newer = s.forSignature(ctx, set)
 		}
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		if newer != nil {
-			v = newer.judge(want, signingInput, sig)
+			set = newer
+			v, signer = newer.judge(want, t.signingInput, t.signature)
 		}
 	}
 	switch v {
 	case good:
-		return nil
+		return signer, set, nil
 	case bad:
-		return errSignature
+		return nil, nil, errSignature
 	}
-	return errKeyNotFound
+	return nil, nil, errKeyNotFound
+}
+
+// still tells whether a key that made a signature serves: in is the set that it was last
+// known to be in, and the result the one that it is in now, nil when it is in none. It
+// waits no longer than verify does for a token whose key is known.
+func (s *keySet) still(ctx context.Context, signer *key, in *keys) (*keys, error) {
+	set, _, err := s.current(ctx, wanted{})
+	if err != nil || set == in || set.holds(signer) {
+		return set, err
+	}
+	return nil, nil
 }
 
 // ready returns nil once there are keys that may serve.

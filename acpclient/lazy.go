@@ -47,11 +47,11 @@ func (l *lazy[T]) value(ctx context.Context) (T, error) {
 		if l.now().Before(cur.freshUntil) {
 			return cur.value, nil
 		}
-		l.start()
+		l.start(false)
 		return cur.value, nil
 	}
-	f, err := l.start()
-	if err == nil {
+	f, err := l.start(false)
+	if f != nil {
 		err = f.wait(ctx)
 	}
 	if cur = l.current.Load(); err == nil && cur != nil {
@@ -70,22 +70,26 @@ func (l *lazy[T]) again(ctx context.Context, coolDown time.Duration) (T, error) 
 	}
 	l.mu.Unlock()
 	if due {
-		if f, err := l.start(); err == nil {
+		if f, _ := l.start(true); f != nil {
 			f.wait(ctx)
 		}
 	}
 	return l.value(ctx)
 }
 
-// start joins the flight or begins one, unless the back-off forbids it.
-func (l *lazy[T]) start() (*lazyFlight, error) {
+// start joins the flight or begins one, unless the back-off forbids it. Both results are
+// nil where a flight has landed since the caller looked, and none is forced.
+func (l *lazy[T]) start(forced bool) (*lazyFlight, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	cur := l.current.Load()
 	switch {
 	case l.closed:
 		return nil, ErrClosed
 	case l.flight != nil:
 		return l.flight, nil
+	case !forced && cur != nil && l.now().Before(cur.freshUntil):
+		return nil, nil
 	case l.now().Before(l.retryAt):
 		return nil, withRetryAfter(l.lastErr, l.retryAt.Sub(l.now()))
 	}

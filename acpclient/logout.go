@@ -35,7 +35,7 @@ func (c *Client) Revoke(ctx context.Context, t *Tokens) error {
 		token, hint = t.RefreshToken, "refresh_token"
 	}
 	form := url.Values{"token": {token}, "token_type_hint": {hint}}
-	_, err = c.back.post(ctx, m.RevocationEndpoint, form, &call{
+	_, err = c.back.post(ctx, m.RevocationEndpoint, nil, form, &call{
 		timeout: revokeTimeout, authenticated: true, methods: m.TokenEndpointAuthMethodsSupported, secrets: []string{token},
 		judge: func(a *answer) ([]byte, error) {
 			if a.status != http.StatusOK && a.status != http.StatusNoContent {

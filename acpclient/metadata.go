@@ -30,6 +30,11 @@ type Metadata struct {
 	IDTokenSigningAlgValuesSupported  []string
 	CodeChallengeMethodsSupported     []string
 
+	// IntrospectionEndpointAuthMethodsSupported is nil where the token endpoint's methods hold.
+	IntrospectionEndpointAuthMethodsSupported []string
+	// IntrospectionSigningAlgValuesSupported is not nil where answers may be signed (RFC 9701 7).
+	IntrospectionSigningAlgValuesSupported []string
+
 	// AuthorizationResponseIssParameterSupported makes `iss` mandatory at the callback (RFC 9207).
 	AuthorizationResponseIssParameterSupported bool
 

@@ -1,0 +1,163 @@
+package acpclient
+
+import (
+	"context"
+	"crypto/sha256"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// verifyJWT judges a JWT access token in the given room, which it leaves for the next.
+func (v *Verifier) verifyJWT(ctx context.Context, token string, room *scratch) (*AccessToken, error) {
+	t := jws{room: room}
+	parts, err := cutCompact(token)
+	if err != nil {
+		return nil, err
+	}
+	known := v.headers.get(parts.header)
+	room.token = append(room.token[:0], token...)
+	if t.joseHeader = known; known == nil {
+		if err := t.parseHeader(parts); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(v.config.Algs, t.alg) {
+			return nil, errAlg
+		}
+	}
+	var d digest
+	if v.good != nil {
+		d = sha256.Sum256(room.token)
+		if a, err := v.recall(ctx, &d); a != nil || err != nil {
+			return a, err
+		}
+	}
+	if err := t.parseRest(parts); err != nil {
+		return nil, err
+	}
+	signer, in, err := v.keys.verify(ctx, &t)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.readClaims(); err != nil {
+		return nil, err
+	}
+	a, times, err := v.judge(&t)
+	if err != nil {
+		return nil, err
+	}
+	if known == nil {
+		v.headers.add(parts.header, t.joseHeader)
+	}
+	if v.good != nil {
+		g := &goodToken{token: a, digest: d, signer: signer, until: times.expiry.Add(v.config.Leeway)}
+		if !times.notBefore.IsZero() {
+			g.notBefore = times.notBefore.Add(-v.config.Leeway)
+		}
+		g.keys.Store(in)
+		v.good.put(g, v.now())
+	}
+	return a, nil
+}
+
+// recall returns a token that was found good before, and still is: nil where it must be
+// judged anew.
+func (v *Verifier) recall(ctx context.Context, d *digest) (*AccessToken, error) {
+	g := v.good.get(d)
+	if g == nil {
+		return nil, nil
+	}
+	if now := v.now(); !now.Before(g.until) || now.Before(g.notBefore) {
+		v.good.remove(g)
+		return nil, nil
+	}
+	if g.signer == nil {
+		return g.token, nil
+	}
+	in := g.keys.Load()
+	set, err := v.keys.still(ctx, g.signer, in)
+	switch {
+	case err != nil:
+		return nil, err
+	case set == nil: // the key was withdrawn
+		v.good.remove(g)
+		return nil, nil
+	case set != in:
+		g.keys.Store(set)
+	}
+	return g.token, nil
+}
+
+var errAlg = invalidToken("alg", "alg is not an accepted one")
+
+// judge applies the rules to verified claims.
+func (v *Verifier) judge(t *jws) (a *AccessToken, times validity, err error) {
+	// RFC 9068 4, RFC 8725 3.11: the list of types is closed.
+	if t.typ != "at+jwt" && (v.config.RFC9068 || t.typ != "" && t.typ != "jwt") {
+		return nil, times, invalidToken("token_use", "typ is not an access token's")
+	}
+	if iss, _, err := t.text("iss"); err != nil || iss != v.expected {
+		return nil, times, invalidToken("issuer", "iss is not the expected one")
+	}
+	if a, times, err = v.judgeAccess(t.claims, true); err != nil {
+		return nil, times, err
+	}
+	if v.config.RFC9068 { // RFC 9068 2.2
+		jti, _, err := t.text("jti")
+		if err != nil || jti == "" || a.ClientID == "" || a.IssuedAt.IsZero() {
+			return nil, times, invalidToken("token_malformed", "RFC 9068 demands client_id, iat and jti")
+		}
+	}
+	a.Issuer, a.claims = v.expected, t.payload
+	return a, times, nil
+}
+
+// looksLikeJWT holds for three base64url parts whose first is a JSON object with an
+// `alg`: such a token is judged as a JWT, or not at all.
+func looksLikeJWT(token string) bool {
+	parts, err := cutCompact(token)
+	if err != nil {
+		return false
+	}
+	for _, part := range [...]string{parts.payload, parts.signature} {
+		if strings.ContainsFunc(part, func(r rune) bool {
+			return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
+		}) {
+			return false
+		}
+	}
+	return namesAlg(parts.header)
+}
+
+// headerMemo holds the headers of tokens that were good, by their encoded form: a server
+// has few, and nobody else can add one. Reading takes no lock.
+type headerMemo struct {
+	known atomic.Pointer[map[string]*joseHeader]
+}
+
+const maxHeaders = 64
+
+func (m *headerMemo) get(encoded string) *joseHeader {
+	if known := m.known.Load(); known != nil {
+		return (*known)[encoded]
+	}
+	return nil
+}
+
+func (m *headerMemo) add(encoded string, h *joseHeader) {
+	for {
+		before := m.known.Load()
+		next := map[string]*joseHeader{}
+		if before != nil {
+			if len(*before) >= maxHeaders || (*before)[encoded] != nil {
+				return
+			}
+			maps.Copy(next, *before)
+		}
+		next[strings.Clone(encoded)] = h // encoded is a part of the token
+		if m.known.CompareAndSwap(before, &next) {
+			return
+		}
+	}
+}
