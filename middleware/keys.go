@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"strings"
 )
 
 const (
@@ -44,6 +47,9 @@ func checkKeys(keys [][]byte) []error {
 // checkKey refuses what nobody's random generator gives. A counting sequence is what
 // examples in documentations use, ours included.
 func checkKey(k []byte) string {
+	if encoded(k) {
+		return "is text: decode it first"
+	}
 	if len(k) != keySize {
 		return fmt.Sprintf("has %d bytes, not %d", len(k), keySize)
 	}
@@ -68,6 +74,19 @@ func checkKey(k []byte) string {
 		return "is not random"
 	}
 	return ""
+}
+
+// encoded holds for 32 bytes as `openssl rand` prints them, in base64 or hex.
+func encoded(k []byte) bool {
+	text := strings.TrimRight(string(k), "=\r\n")
+	for _, decode := range []func(string) ([]byte, error){
+		base64.RawStdEncoding.DecodeString, base64.RawURLEncoding.DecodeString, hex.DecodeString,
+	} {
+		if raw, err := decode(text); err == nil && len(raw) == keySize {
+			return true
+		}
+	}
+	return false
 }
 
 // derive makes the two keys that securecookie takes (RFC 5869). They are bound to the
