@@ -12,22 +12,22 @@ import (
 // nobody which check failed.
 type pageText struct {
 	title, text string
-	signIn      bool // a link that starts a login, else one to the default page
+	signIn      string // the label of a link that starts a login; "" for none
 }
 
 var pageTexts = map[int]pageText{
-	http.StatusBadRequest:            {"This sign-in cannot be finished", "The link was used before, is too old, or belongs to another browser. Starting again takes a moment.", true},
-	http.StatusUnauthorized:          {"Please sign in", "You are not signed in, or your session is over.", true},
-	http.StatusForbidden:             {"Not allowed", "The sign-in was refused, or this request is not allowed. Nothing was changed.", true},
-	http.StatusNotFound:              {"Not found", "There is nothing at this address.", false},
-	http.StatusMethodNotAllowed:      {"This cannot be opened directly", "The address does not answer this kind of request.", false},
-	http.StatusRequestEntityTooLarge: {"Too much data", "The request is larger than a sign-in ever is.", false},
-	http.StatusUnsupportedMediaType:  {"Unknown kind of data", "The request is not the form that a sign-in sends.", false},
-	http.StatusInternalServerError:   {"Something went wrong", "The fault is on our side. Please tell us the reference below.", false},
-	http.StatusNotImplemented:        {"Not available", "This application does not offer that.", false},
-	http.StatusBadGateway:            {"The sign-in service gave a wrong answer", "The fault is not yours. Please try again, and tell us the reference below if it stays.", true},
-	http.StatusServiceUnavailable:    {"The sign-in service cannot be reached", "Please try again in a moment. Nothing was lost.", true},
-	http.StatusGatewayTimeout:        {"The sign-in service did not answer in time", "Please try again in a moment. Nothing was lost.", true},
+	http.StatusBadRequest:            {"This sign-in cannot be finished", "The link was used before, is too old, or belongs to another browser. Starting again takes a moment.", "Sign in again"},
+	http.StatusUnauthorized:          {"Please sign in", "You are not signed in, or your session is over.", "Sign in"},
+	http.StatusForbidden:             {"Not allowed", "The sign-in was refused, or this request is not allowed. Nothing was changed.", "Sign in again"},
+	http.StatusNotFound:              {"Not found", "There is nothing at this address.", ""},
+	http.StatusMethodNotAllowed:      {"This cannot be opened directly", "The address does not answer this kind of request.", ""},
+	http.StatusRequestEntityTooLarge: {"Too much data", "The request is larger than a sign-in ever is.", ""},
+	http.StatusUnsupportedMediaType:  {"Unknown kind of data", "The request is not the form that a sign-in sends.", ""},
+	http.StatusInternalServerError:   {"Something went wrong", "The fault is on our side. Please tell us the reference below.", ""},
+	http.StatusNotImplemented:        {"Not available", "This application does not offer that.", ""},
+	http.StatusBadGateway:            {"The sign-in service gave a wrong answer", "The fault is not yours. Please try again, and tell us the reference below if it stays.", "Try again"},
+	http.StatusServiceUnavailable:    {"The sign-in service cannot be reached", "Please try again in a moment. Nothing was lost.", "Try again"},
+	http.StatusGatewayTimeout:        {"The sign-in service did not answer in time", "Please try again in a moment. Nothing was lost.", "Try again"},
 }
 
 const pageStyle = `:root{color-scheme:light dark;--ink:#1b1f24;--soft:#4b535d;--paper:#fff;--line:#d5dae0;--go:#0b57d0;--on:#fff}
@@ -37,7 +37,8 @@ body{margin:0;background:var(--paper);color:var(--ink);font:1rem/1.55 system-ui,
 main{max-width:36rem;margin:0 auto;padding:12vh 1.25rem 3rem}
 h1{margin:0 0 .75rem;font-size:1.6rem;line-height:1.25}
 p{margin:0 0 1.25rem}
-a{display:inline-block;padding:.65rem 1.25rem;border-radius:.4rem;background:var(--go);color:var(--on);font-weight:600;text-decoration:none}
+a{display:inline-block;margin:0 .75rem .75rem 0;padding:.65rem 1.25rem;border:1px solid var(--go);border-radius:.4rem;background:var(--go);color:var(--on);font-weight:600;text-decoration:none}
+a+a{background:none;color:var(--go)}
 a:focus-visible{outline:3px solid var(--ink);outline-offset:3px}
 footer,aside{margin-top:2rem;padding-top:1rem;border-top:1px solid var(--line);color:var(--soft);font-size:.9rem}
 code{font:.95em ui-monospace,monospace;overflow-wrap:anywhere}
@@ -57,14 +58,14 @@ var pageTemplate = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 <main>
 <h1>{{.Title}}</h1>
 <p>{{.Text}}</p>
-<p><a href="{{.Link}}">{{.LinkText}}</a></p>
+<p>{{if .SignIn}}<a href="{{.Login}}">{{.SignIn}}</a>{{end}}<a href="{{.Start}}">To the start page</a></p>
 {{with .Explained}}<aside aria-label="For developers">
 <dl>
 <dt>What happened</dt><dd><code>{{.Reason}}</code></dd>
 <dt>Probable cause</dt><dd>{{.Cause}}</dd>
 <dt>How to fix it</dt><dd>{{.Fix}}</dd>
 </dl>
-<p>This part is shown because Config.Development is set.</p>
+<p>The log has the whole error, under the reference below. This part is shown because Config.Development is set.</p>
 </aside>
 {{end}}<footer>Reference <code>{{.Reference}}</code></footer>
 </main>
@@ -80,8 +81,9 @@ var pagePolicy = func() string {
 }()
 
 type pageData struct {
-	Title, Text, Link, LinkText, Reference string
-	Explained                              *explained
+	Title, Text, Reference string
+	SignIn, Login, Start   string
+	Explained              *explained
 }
 
 type explained struct{ Reason, Cause, Fix string }
@@ -93,10 +95,7 @@ func (a *Authenticator) writePage(w http.ResponseWriter, f *Failure) {
 	}
 	data := pageData{
 		Title: text.title, Text: text.text, Reference: f.Reference,
-		Link: a.config.DefaultPath, LinkText: "Continue",
-	}
-	if text.signIn {
-		data.Link, data.LinkText = a.config.LoginPath, "Sign in again"
+		SignIn: text.signIn, Login: a.config.LoginPath, Start: a.config.DefaultPath,
 	}
 	if a.config.Development {
 		data.Explained = explain(f.Err)
