@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/acp-go/acp/acpclient"
@@ -69,6 +70,13 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 		config.CookieKeys[i] = nil // derived keys are all that is needed from here on
 	}
 	a.config.Logger.Info("acp: back-channel logout answers 501: it needs a session store", "path", config.BackchannelPath)
+	scopes := registered.Scopes
+	if config.Authorize.Scopes != nil {
+		scopes = config.Authorize.Scopes
+	}
+	if !slices.Contains(scopes, "openid") {
+		a.config.Logger.Warn("acp: sessions name no user: the scope openid is not asked for")
+	}
 	return a, nil
 }
 

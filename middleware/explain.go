@@ -8,23 +8,25 @@ import (
 // and the code of the failed check.
 func explain(err error) *explained {
 	reason := reasonOf(err)
-	code, provider := strings.CutPrefix(reason, "provider_error:")
-	e, ok := explanations[code]
+	e, ok := explanations[reason]
 	switch {
-	case provider && !ok:
-		e = explanations["provider_error"]
-	case !ok:
+	case ok:
+	case strings.HasPrefix(reason, providerError):
+		e = explanations[providerError+"CODE"]
+	default:
 		e = explanations["internal"]
 	}
 	return &explained{Reason: clean(reason), Cause: e[0], Fix: e[1]}
 }
 
-// explanations give the probable cause and the fix for each reason code, of acpclient
-// and of this package, and for the error codes of the protocol.
-var explanations = map[string][2]string{
-	"config": {"A setting of the client or of the login contradicts another.",
-		"Read the error in the log: it names the field."},
+// providerError comes before a code of the server's own, which may be any word: one of
+// ours, too.
+const providerError = "provider_error:"
 
+// explanations give the probable cause and the fix for each reason code, of acpclient
+// and of this package, and for the error codes of the protocol. docs/errors.md has the
+// same codes.
+var explanations = map[string][2]string{
 	"state_missing": {"The browser brought no cookie of an unfinished login: the callback was opened directly, the cookie expired, or the login started on another host name (localhost and 127.0.0.1 are two).",
 		"Open the application under the very host of the redirect URL, and start at the login path."},
 	"state_mismatch": {"The callback belongs to another login, another browser or another client, or the cookie keys changed in between.",
@@ -42,45 +44,47 @@ var explanations = map[string][2]string{
 	"issuer_missing": {"The server promises an iss parameter in its metadata and sent none.",
 		"Look for a proxy that drops parameters, or correct the server's metadata."},
 
-	"provider_error": {"The authorization server refused, with the code shown above.",
+	providerError + "CODE": {"The authorization server refused, with the code shown above.",
 		"Look the code up in the server's log; the description is in this application's log."},
-	"access_denied": {"The user refused consent, or a policy of the workspace refused the user.",
+	providerError + "access_denied": {"The user refused consent, or a policy of the workspace refused the user.",
 		"Sign in again and consent, or look at the workspace's policies."},
-	"rejected": {"The user rejected the sign-in or the consent.", "Sign in again and consent."},
-	"login_required": {"prompt=none was sent, and the user has no session at the server.",
+	providerError + "rejected": {"The user rejected the sign-in or the consent.", "Sign in again and consent."},
+	providerError + "login_required": {"prompt=none was sent, and the user has no session at the server.",
 		"Send the user through a login without prompt=none."},
-	"interaction_required": {"prompt=none was sent, and the server needs to ask the user.",
+	providerError + "interaction_required": {"prompt=none was sent, and the server needs to ask the user.",
 		"Send the user through a login without prompt=none."},
-	"consent_required": {"prompt=none was sent, and the user has not consented yet.",
+	providerError + "consent_required": {"prompt=none was sent, and the user has not consented yet.",
 		"Send the user through a login without prompt=none."},
-	"account_selection_required": {"prompt=none was sent, and the user must choose an account.",
+	providerError + "account_selection_required": {"prompt=none was sent, and the user must choose an account.",
 		"Send the user through a login without prompt=none."},
-	"invalid_grant": {"The code was used before, is too old, or was issued for another client or redirect URL.",
+	providerError + "invalid_grant": {"The code was used before, is too old, or was issued for another client or redirect URL.",
 		"Start again. If it stays, compare the redirect URL with the one that is registered."},
-	"invalid_client": {"The client id, the secret, the key or the authentication method is wrong.",
+	providerError + "invalid_client": {"The client id, the secret, the key or the authentication method is wrong.",
 		"Compare them with the registration: client_secret_basic, client_secret_post and private_key_jwt exclude each other."},
-	"unauthorized_client": {"The client is not allowed to use this grant.",
+	providerError + "unauthorized_client": {"The client is not allowed to use this grant.",
 		"Allow authorization_code (and refresh_token) for the client."},
-	"invalid_scope": {"The client asks for a scope that it may not have.",
+	providerError + "invalid_scope": {"The client asks for a scope that it may not have.",
 		"Compare acpclient.Config.Scopes with the client's scopes in the workspace."},
-	"invalid_request": {"The server misses a parameter, or does not accept one: often the redirect URL.",
+	providerError + "invalid_request": {"The server misses a parameter, or does not accept one: often the redirect URL.",
 		"Register the redirect URL byte for byte, and look into the server's log."},
-	"unsupported_response_type": {"The client may not use the authorization code flow.",
+	providerError + "unsupported_response_type": {"The client may not use the authorization code flow.",
 		"Add the response type code to the client."},
-	"server_error":            {"The authorization server failed.", "Look into the server's log."},
-	"temporarily_unavailable": {"The authorization server is overloaded or in maintenance.", "Try again later."},
-	"invalid_response": {"The server's error has no code that the protocol allows.",
-		"Look into the server's log, and for proxies that answer in its place."},
+	providerError + "server_error":            {"The authorization server failed.", "Look into the server's log."},
+	providerError + "temporarily_unavailable": {"The authorization server is overloaded or in maintenance.", "Try again later."},
+	providerError + "invalid_response": {"An error answer without a code that the protocol allows: often a proxy's page, or an address where nothing is.",
+		"Open the issuer with /.well-known/openid-configuration behind it in a browser, and look into the server's log."},
+	providerError + "not_found": {"The server has nothing at an address. Mostly the issuer is misspelled.",
+		"Open the issuer with /.well-known/openid-configuration behind it in a browser. acpclient.Config.Issuer is what stands before that path."},
 
 	"timeout": {"The authorization server did not answer in time.",
 		"Check that this machine reaches the issuer's host."},
-	"unavailable": {"The authorization server cannot be reached, or answers with an error.",
+	"unavailable": {"The authorization server cannot be reached.",
 		"Check the issuer's URL, DNS, proxies, and the certificate (acpclient.Config.RootCAs)."},
 	"response_too_large": {"The server's answer is larger than a megabyte.",
 		"Check that the endpoint is what it should be."},
 	"response_malformed": {"The server's answer is not the JSON that the protocol asks for.",
 		"Open the endpoint's URL: a proxy or a login page may answer in its place."},
-	"metadata": {"The metadata lacks an endpoint, or names one that is not https.",
+	"metadata": {"The metadata is no JSON object, lacks an endpoint, or names one that is not https.",
 		"Read the issuer's /.well-known/openid-configuration."},
 	"token_type": {"The token_type of the answer is missing, or is not Bearer.",
 		"Turn off token binding (DPoP, mTLS) for the client, or look for a proxy that edits the answer."},
@@ -91,7 +95,7 @@ var explanations = map[string][2]string{
 	"alg":               {"The token is signed with an algorithm that is not accepted.", "Compare acpclient.Config.IDTokenAlgs with the client's settings."},
 	"signature":         {"The token's signature is wrong.", "Check that the issuer's keys are its own: a proxy or a second workspace may answer."},
 	"key_not_found":     {"The token is signed with a key that the issuer does not publish.", "Read the document at jwks_uri, and look for caches in between."},
-	"issuer":            {"The token's iss is not the issuer.", "Compare the issuer byte for byte, slashes included. Set ExpectedIssuer where ACP's custom_issuer_url differs."},
+	"issuer":            {"The server's metadata, or a token, names another issuer than the configured one; the log says which.", "Copy acpclient.Config.Issuer from the issuer in the metadata, byte for byte, slashes included. Set ExpectedIssuer where ACP's custom_issuer_url differs."},
 	"audience":          {"The token's aud does not name this client alone.", "Name further audiences in acpclient.Config.TrustedAudiences, if they are yours."},
 	"authorized_party":  {"The token's azp is not this client.", "Check that the client id is the right one."},
 	"expired":           {"The token's time is over.", "Compare the clocks of this machine and of the server."},
@@ -103,7 +107,6 @@ var explanations = map[string][2]string{
 	"subject":           {"The token has no sub, or another one than before.", "Check the server's subject settings."},
 	"auth_time":         {"max_age was asked for, and the user's sign-in is older, or auth_time is missing.", "Sign in again, or check that the server returns auth_time."},
 	"token_use":         {"A token of one kind came in the place of another.", "Look for a proxy that edits the answer."},
-	"scope":             {"A scope is missing.", "Ask for it in acpclient.Config.Scopes, and allow it for the client."},
 	"bound":             {"The token is bound to a key that was not used.", "Turn off token binding for the client."},
 	"session_too_large": {"The tokens do not fit into ten cookies.", "Ask for fewer scopes, or leave groups and other large claims out of the tokens."},
 	"transaction_too_large": {"A login does not fit into a cookie.",
@@ -113,10 +116,10 @@ var explanations = map[string][2]string{
 		"Ask for the scope offline_access, and allow refresh_token for the client."},
 	"no_session":       {"The request has no session.", "Sign in, and send the cookies along."},
 	"not_a_navigation": {"Only a page that opens in a tab can start a login.", "Open the login path in the browser instead of fetching it."},
-	"cross_origin":     {"The request comes from another site.", "Post the form from a page of this application."},
+	"cross_origin":     {"The request comes from another site.", "Post the form from a page of this application, which does not send Referrer-Policy: no-referrer."},
 	"on_login":         {"Config.OnLogin refused this user.", "Read its error in the log."},
 	"on_login_panic":   {"Config.OnLogin panicked.", "Read the log, and mend it."},
-	"method":           {"The address does not take this method.", "Use one of those in the Allow header."},
+	"method":           {"The address does not take this method.", "Use one of those in the Allow header. Signing out is a form with method=\"post\"."},
 	"media_type":       {"A form_post callback is application/x-www-form-urlencoded.", "Check the server's response mode."},
 	"too_large":        {"The callback's form is larger than 64 KiB.", "Check what posts there."},
 	"not_found":        {"The path is not exactly the callback's.", "Mount the handlers at the configured paths, without http.StripPrefix."},

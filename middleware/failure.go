@@ -255,13 +255,14 @@ func logText(err error) string {
 
 const maxLogText = 200
 
-// clean makes one printable line of at most 200 bytes.
+// clean makes one printable line of at most 200 bytes. Quotation marks stay as they are:
+// the log's handler has its own way with them.
 func clean(s string) string {
 	for len(s) > maxLogText || !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s[:min(len(s), maxLogText)], "")
 	}
 	quoted := strconv.QuoteToASCII(s)
-	quoted = quoted[1 : len(quoted)-1]
+	quoted = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 	return quoted[:min(len(quoted), maxLogText)]
 }
 
