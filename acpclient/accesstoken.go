@@ -40,9 +40,9 @@ type Confirmation struct {
 // HasScope reports whether the token was granted the scope, exactly as written.
 func (a *AccessToken) HasScope(scope string) bool { return slices.Contains(a.Scopes, scope) }
 
-// Claims decodes all claims into v, like json.Unmarshal but with exact names: a field
-// without a tag takes the claim that is written like the field. Of an opaque token they are
-// the members of the introspection answer.
+// Claims decodes all claims into v, like json.Unmarshal but with exact names: a field Email
+// without the tag `json:"email"` stays empty. Of an opaque token they are the members of the
+// introspection answer.
 func (a *AccessToken) Claims(v any) error { return decode(a.claims, v) }
 
 // DynamicScope reports whether a granted scope is the wanted one, or one of ACP's dynamic

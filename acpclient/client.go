@@ -138,7 +138,7 @@ func checkScopes(scopes []string) error {
 		}
 		for i := range len(s) {
 			if c := s[i]; c <= 0x20 || c >= 0x7f || c == '"' || c == '\\' {
-				return fmt.Errorf("%q has a character that a scope cannot have", s)
+				return fmt.Errorf("%q has a character that a scope cannot have (each scope is an element of its own)", s)
 			}
 		}
 	}

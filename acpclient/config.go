@@ -14,7 +14,8 @@ type Config struct {
 	// Issuer is the authorization server's identifier, as its metadata gives it,
 	// byte for byte: no trailing slash is added or taken away. For ACP this is
 	// https://host/{tenant}/{workspace}, or any vanity form. https is demanded,
-	// but for loopback. Required.
+	// but for loopback. It is what stands before /.well-known/openid-configuration in the
+	// address of the metadata. Required.
 	Issuer string
 
 	// ExpectedIssuer is the `iss` that tokens and callbacks carry where it differs
@@ -34,10 +35,13 @@ type Config struct {
 	RedirectURL string
 
 	// Scopes are asked for when AuthorizeOptions names none. nil asks for none:
-	// without "openid" there is no ID token, and the user stays unknown.
+	// without "openid" there is no ID token, and the user stays unknown: every session
+	// then has the Subject "".
 	Scopes []string
 
-	// ResponseMode is "query" (the same as ""), or "form_post".
+	// ResponseMode is "query" (the same as ""), or "form_post". A form comes from another
+	// site, so that the login's cookie must be SameSite=None; Secure: use https. On http
+	// loopback some browsers drop such a cookie.
 	ResponseMode string
 
 	// TrustedAudiences are further values that an ID token's `aud` may hold beside

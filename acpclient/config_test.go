@@ -27,6 +27,8 @@ func TestNewRefuses(t *testing.T) {
 		names string // the setting that the error must name
 	}{
 		{"CF-01 zero value", func(c *acpclient.Config) { *c = acpclient.Config{} }, "Issuer"},
+		{"CF-01 zero value, in words", func(c *acpclient.Config) { *c = acpclient.Config{} }, "Issuer: is empty"},
+		{"CF-01 issuer is the metadata's address", func(c *acpclient.Config) { c.Issuer += "/.well-known/openid-configuration" }, "stands before"},
 		{"CF-01 zero value, client", func(c *acpclient.Config) { *c = acpclient.Config{} }, "ClientID"},
 		{"CF-01 empty secret", func(c *acpclient.Config) { c.Auth = acpclient.Secret("") }, "Auth"},
 		{"CF-01 key without a signer", func(c *acpclient.Config) { c.Auth = acpclient.PrivateKeyJWT{} }, "Auth"},

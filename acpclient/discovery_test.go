@@ -168,7 +168,7 @@ func TestDiscoveryRefusedConnection(t *testing.T) {
 	l.server.Close()
 	err := l.client.Ready(t.Context())
 	wantReason(t, err, "unavailable")
-	if !errors.Is(err, acpclient.ErrUnavailable) || acpclient.RetryAfter(err) <= 0 {
+	if !errors.Is(err, acpclient.ErrUnavailable) || acpclient.RetryAfter(err) <= 0 || strings.Count(err.Error(), "unavailable") != 1 {
 		t.Errorf("RL-05: %v, retry after %v", err, acpclient.RetryAfter(err))
 	}
 }

@@ -98,7 +98,7 @@ type failure struct {
 
 func (f *failure) Error() string {
 	s := f.kind.Error()
-	if f.reason != "" {
+	if f.reason != "" && !strings.HasSuffix(s, f.reason) { // "server unavailable: unavailable"
 		s += ": " + f.reason
 	}
 	if f.detail != "" {

@@ -45,8 +45,8 @@ type Metadata struct {
 	raw []byte
 }
 
-// Claims decodes the whole document into v, like json.Unmarshal but with exact names:
-// for members that have no field here.
+// Claims decodes the whole document into v, like json.Unmarshal but with exact names: for
+// members that have no field here.
 func (m *Metadata) Claims(v any) error { return decode(string(m.raw), v) }
 
 // parseMetadata judges a document of the issuer, which may also go by other names. Its

@@ -45,10 +45,15 @@ type providerConfig struct {
 // check reports every mistake.
 func (c *providerConfig) check() error {
 	var errs []error
-	if u, err := checkURL(c.issuer); err != nil {
+	switch u, err := checkURL(c.issuer); {
+	case c.issuer == "":
+		errs = append(errs, mistake("Issuer", "is empty"))
+	case err != nil:
 		errs = append(errs, mistake("Issuer", "%w", err))
-	} else if u.RawQuery != "" || u.ForceQuery {
+	case u.RawQuery != "" || u.ForceQuery:
 		errs = append(errs, mistake("Issuer", "has a query"))
+	case strings.HasSuffix(u.Path, "/.well-known/openid-configuration"):
+		errs = append(errs, mistake("Issuer", "is the address of the metadata; the issuer is what stands before /.well-known"))
 	}
 	if c.expected != "" {
 		if _, err := checkURL(c.expected); err != nil {

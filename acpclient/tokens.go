@@ -28,10 +28,9 @@ type Tokens struct {
 	Scopes []string `json:"scopes,omitempty"`
 }
 
-// Claims decodes the ID token's claims into v, like json.Unmarshal but with exact names:
-// a field without a tag takes the claim that is written like the field. It does not verify
-// again: Exchange and Refresh did. Without an ID token the error matches
-// errors.ErrUnsupported.
+// Claims decodes the ID token's claims into v, like json.Unmarshal but with exact names: a
+// field Email without the tag `json:"email"` stays empty. It does not verify again: Exchange
+// and Refresh did. Without an ID token the error matches errors.ErrUnsupported.
 func (t *Tokens) Claims(v any) error {
 	if t == nil || t.IDToken == "" {
 		return fmt.Errorf("acpclient: no ID token: %w", errors.ErrUnsupported)

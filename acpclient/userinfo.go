@@ -12,7 +12,7 @@ import (
 )
 
 // UserInfo asks the userinfo endpoint with the access token and decodes the claims into
-// v, like json.Unmarshal but with exact names. A signed answer is verified. The subject
+// v, like json.Unmarshal but with exact names (tag every field). A signed answer is verified. The subject
 // must be the ID token's (OIDC Core 5.3.2), so tokens without one get errors.ErrUnsupported, as
 // does a server without the endpoint. Aggregated and distributed claims are not
 // followed. Other errors are those of Exchange.

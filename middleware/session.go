@@ -171,8 +171,9 @@ func (l *liveSession) detach() {
 	l.w = nil
 }
 
-// Claims decodes the ID token's claims into v, as acpclient.Tokens.Claims does. Without
-// an ID token the error matches errors.ErrUnsupported.
+// Claims decodes the ID token's claims into v, like json.Unmarshal but with exact names: a
+// field Email without the tag `json:"email"` stays empty. Without an ID token the error
+// matches errors.ErrUnsupported.
 func (s *Session) Claims(v any) error {
 	var t *acpclient.Tokens
 	if s.live != nil {
