@@ -26,7 +26,7 @@ func embed(c *config, app net.Addr, log *slog.Logger) (stop func(), err error) {
 		Clients: []localacp.Client{{
 			ID: id, Name: "Example app", Secret: secret,
 			RedirectURLs:           []string{base + "/callback"},
-			PostLogoutRedirectURLs: []string{base + "/"},
+			PostLogoutRedirectURLs: []string{base + afterLogout},
 		}},
 		Logger: log,
 	})
@@ -40,7 +40,7 @@ func embed(c *config, app net.Addr, log *slog.Logger) (stop func(), err error) {
 	key := make([]byte, 32)
 	rand.Read(key)
 	c.issuer, c.clientID, c.auth = acp.Issuer, id, acpclient.Secret(secret)
-	c.redirectURL, c.afterLogout = base+"/callback", base+"/"
+	c.redirectURL, c.afterLogout = base+"/callback", base+afterLogout
 	c.scopes = []string{"openid", "profile", "offline_access", "accounts.read"}
 	c.cookieKeys = [][]byte{key}
 	c.apiURL = api.url

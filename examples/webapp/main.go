@@ -52,6 +52,7 @@ func routes(c config, auth *middleware.Authenticator) http.Handler {
 	api := newAPICaller(c, auth)
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", auth.LoadSession(http.HandlerFunc(home)))
+	mux.Handle("GET /", auth.LoadSession(http.HandlerFunc(nothing)))
 	mux.Handle("GET /profile", auth.RequireSession(http.HandlerFunc(profile)))
 	mux.Handle("GET /api/me", auth.RequireSession(http.HandlerFunc(me)))
 	mux.Handle("GET /api/call", auth.RequireSession(http.HandlerFunc(api.call)))

@@ -50,13 +50,29 @@ func visitorOf(r *http.Request) *visitor {
 	return v
 }
 
+// afterLogout is where the authorization server sends the browser after a logout.
+const afterLogout = "/?signed-out"
+
 // home is for everybody.
-func home(w http.ResponseWriter, r *http.Request) { show(w, "home", visitorOf(r)) }
+func home(w http.ResponseWriter, r *http.Request) {
+	v := visitorOf(r)
+	if v == nil && r.URL.RawQuery == "signed-out" {
+		show(w, http.StatusOK, "goodbye", nil)
+		return
+	}
+	show(w, http.StatusOK, "home", v)
+}
 
 // profile is for signed-in users: RequireSession stands before it.
-func profile(w http.ResponseWriter, r *http.Request) { show(w, "profile", visitorOf(r)) }
+func profile(w http.ResponseWriter, r *http.Request) {
+	show(w, http.StatusOK, "profile", visitorOf(r))
+}
 
-func show(w http.ResponseWriter, name string, v *visitor) {
+func nothing(w http.ResponseWriter, r *http.Request) {
+	show(w, http.StatusNotFound, "nothing", visitorOf(r))
+}
+
+func show(w http.ResponseWriter, status int, name string, v *visitor) {
 	var body bytes.Buffer
 	if err := pages.ExecuteTemplate(&body, name, v); err != nil {
 		http.Error(w, "the page cannot be shown", http.StatusInternalServerError)
@@ -64,5 +80,6 @@ func show(w http.ResponseWriter, name string, v *visitor) {
 	}
 	// The sign-out form ends at the authorization server, wherever that leads to.
 	ui.Secure(w.Header(), "", ui.Anywhere)
+	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // the browser is gone
 }

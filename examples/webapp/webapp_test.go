@@ -72,7 +72,7 @@ func TestWithoutConfiguration(t *testing.T) {
 	if p := a.do(http.MethodPost, app.base+"/logout", nil, map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}); p.StatusCode != http.StatusForbidden {
 		t.Errorf("logout from elsewhere: status %d", p.StatusCode)
 	}
-	if p := a.submit(a.open(app.base + "/")); p.StatusCode != http.StatusOK || p.Request.URL.Path != "/" || p.Request.URL.Host != strings.TrimPrefix(app.base, "http://") || !strings.Contains(p.text, "This page is public") {
+	if p := a.submit(a.open(app.base + "/")); p.StatusCode != http.StatusOK || p.Request.URL.Path != "/" || p.Request.URL.Host != strings.TrimPrefix(app.base, "http://") || !strings.Contains(p.text, "You are signed out") {
 		t.Errorf("logout: status %d at %s\n%s", p.StatusCode, p.Request.URL, p.text)
 	}
 	if p := a.fetch(app.base + "/api/me"); p.StatusCode != http.StatusUnauthorized {
@@ -119,6 +119,9 @@ func TestWithoutSession(t *testing.T) {
 	}
 	if p := a.do(http.MethodPost, app.base+"/callback", nil, map[string]string{"Content-Type": "application/x-www-form-urlencoded"}); p.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST /callback with response mode query: status %d", p.StatusCode)
+	}
+	if p := a.step(app.base + "/nothing"); !strings.Contains(p.text, "There is nothing at this address") || !strings.Contains(p.Header.Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Errorf("/nothing: %v\n%s", p.Header, p.text)
 	}
 	p := a.step(app.base + "/login?return_to=/api/me")
 	if location := p.Header.Get("Location"); !strings.HasPrefix(location, app.issuer+"/oauth2/authorize?") {
