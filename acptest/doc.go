@@ -7,9 +7,10 @@
 //
 //	func TestLogin(t *testing.T) {
 //		server := acptest.NewServer(t, nil)
+//		// newApp is yours: it returns the http.Handler that main serves.
 //		app := newApp(server.Issuer, server.ClientID, server.ClientSecret, "https://app.example/callback")
 //		browser := server.Browser()
-//		browser.Mount("https://app.example", app) // app is an http.Handler
+//		browser.Mount("https://app.example", app)
 //		page := browser.Navigate("https://app.example/profile")
 //		if page.Status() != 200 || !strings.Contains(page.Body(), "alice") {
 //			t.Errorf("%d %s", page.Status(), page.Body())

@@ -12,6 +12,9 @@
 //
 //	session := middleware.SessionFromContext(r.Context())
 //
+// A form signs out: <form method="post" action="/logout">. Its page must not have the
+// Referrer-Policy no-referrer, with which browsers post it from the origin "null".
+//
 // # What a session is
 //
 // A session lives in one or more cookies of the browser, encrypted and authenticated
