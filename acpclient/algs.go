@@ -11,4 +11,4 @@ func isAsymmetric(alg string) bool {
 	return ok
 }
 
-func isHMAC(alg string) bool { return alg == "HS256" || alg == "HS384" || alg == "HS512" }
+func isHMAC(alg string) bool { return hmacSize(alg) > 0 }

@@ -117,6 +117,17 @@ type PrivateKeyJWT struct {
 
 const assertionLifetime = time.Minute
 
+// settled is a ClientAuth that later changes of the caller's do not reach.
+func settled(a ClientAuth) ClientAuth {
+	if p, ok := a.(*PrivateKeyJWT); ok {
+		if p == nil {
+			return PrivateKeyJWT{} // whose check says what is missing
+		}
+		return *p
+	}
+	return a
+}
+
 func (p PrivateKeyJWT) check() error {
 	_, err := p.alg()
 	return err

@@ -74,8 +74,8 @@ func (c *Client) Authorize(ctx context.Context, o *AuthorizeOptions) (redirectUR
 	if o == nil {
 		o = &AuthorizeOptions{}
 	}
-	if err := o.check(); err != nil {
-		return "", nil, fmt.Errorf("acpclient: AuthorizeOptions: %w", err)
+	if err := o.Check(); err != nil {
+		return "", nil, err
 	}
 	m, err := c.meta.value(ctx)
 	if err != nil {
@@ -182,6 +182,18 @@ func (o *AuthorizeOptions) write(b *strings.Builder, flow *Flow) {
 	for name, values := range o.Extra {
 		param(url.QueryEscape(name), values[0])
 	}
+}
+
+// Check reports the first mistake in the options that Authorize would report, without any
+// request: for options that are set once, at the start. nil has none.
+func (o *AuthorizeOptions) Check() error {
+	if o == nil {
+		return nil
+	}
+	if err := o.check(); err != nil {
+		return fmt.Errorf("acpclient: AuthorizeOptions: %w", err)
+	}
+	return nil
 }
 
 func (o *AuthorizeOptions) check() error {

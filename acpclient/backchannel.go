@@ -203,8 +203,8 @@ func (b *backChannel) body(req *http.Request) ([]byte, error) {
 }
 
 // closeIdle ends the connections that wait for a next request.
-func (b *backChannel) closeIdle() {
-	if t, ok := b.base.(interface{ CloseIdleConnections() }); ok {
+func closeIdle(t http.RoundTripper) {
+	if t, ok := t.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }

@@ -78,7 +78,7 @@ func callbackError(v url.Values) error {
 	return e
 }
 
-// wellFormed refuses what no server sends: invalid UTF-8 and control characters.
+// wellFormed refuses what no server sends: invalid UTF-8 and NUL.
 func wellFormed(callback url.Values) bool {
 	bad := func(s string) bool {
 		return !utf8.ValidString(s) || slices.ContainsFunc([]byte(s), func(b byte) bool { return b == 0 })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +20,8 @@ type Client struct {
 	sealed // printed, it would show the secret
 	*provider
 	config Config
-	secret []byte // of HS256 ID tokens; nil for all others
+	secret []byte            // of HS256 ID tokens; nil for all others
+	api    http.RoundTripper // of HTTPClient
 
 	prefix atomic.Pointer[authorizePrefix]
 
@@ -31,6 +33,7 @@ type Client struct {
 // New checks the configuration and returns a Client, without any request: the program
 // starts while the server is down. The error names every mistake at once.
 func New(config Config) (*Client, error) {
+	config.Auth = settled(config.Auth)
 	pc := providerConfig{
 		issuer: config.Issuer, expected: config.ExpectedIssuer, clientID: config.ClientID, auth: config.Auth,
 		maxStale: config.MaxStale, rootCAs: config.RootCAs, transport: config.Transport, logger: config.Logger,
@@ -44,7 +47,10 @@ func New(config Config) (*Client, error) {
 	config.Leeway = orDefault(config.Leeway, time.Minute)
 	config.FlowLifetime = orDefault(config.FlowLifetime, 10*time.Minute)
 	config.MaxTokenSize = orDefault(config.MaxTokenSize, defaultTokenSize)
-	c := &Client{provider: newProvider(pc), config: config}
+	c := &Client{provider: newProvider(pc), config: config, api: config.Transport}
+	if c.api == nil {
+		c.api = newTransport(config.RootCAs, nil)
+	}
 	if len(config.IDTokenAlgs) == 1 && isHMAC(config.IDTokenAlgs[0]) {
 		c.secret = []byte(config.Auth.(clientSecret).value)
 	}
@@ -124,8 +130,9 @@ func (c *Config) checkAlgs() error {
 	if len(c.IDTokenAlgs) != 1 {
 		return errors.New("an HS algorithm must stand alone")
 	}
-	if s, ok := c.Auth.(clientSecret); !ok || len(s.value) < 32 {
-		return errors.New("an HS algorithm needs a client secret of 32 bytes or more")
+	alg := c.IDTokenAlgs[0]
+	if s, ok := c.Auth.(clientSecret); !ok || len(s.value) < hmacSize(alg) {
+		return fmt.Errorf("%s needs a client secret of %d bytes or more", alg, hmacSize(alg))
 	}
 	return nil
 }
@@ -150,7 +157,8 @@ func printable(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
 }
 
-// Config is a copy of the configuration, with its defaults filled in and without Auth.
+// Config is a copy of the configuration, with the defaults of its times and sizes filled
+// in, and without Auth.
 func (c *Client) Config() Config {
 	config := c.config
 	config.Auth = nil
@@ -180,6 +188,7 @@ func (c *Client) Close(ctx context.Context) error {
 	go func() {
 		c.underWay.Wait()
 		c.provider.close() // not before: a refresh that is cut off loses the session
+		closeIdle(c.api)
 		close(done)
 	}()
 	select {

@@ -50,7 +50,7 @@ type Config struct {
 
 	// IDTokenAlgs narrows the accepted signature algorithms of ID tokens, userinfo
 	// and logout tokens. nil means all asymmetric ones that the server names.
-	// "HS256" (384, 512) must stand alone and needs a client secret of 32 bytes or more.
+	// "HS256" (384, 512) must stand alone and needs a client secret of 32 (48, 64) bytes or more.
 	IDTokenAlgs []string
 
 	// Leeway is the clock difference that is forgiven in ID tokens. 0 means 60 s,

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/acp-go/acp/acpclient"
+	"github.com/acp-go/acp/acptest"
 )
 
 func TestNewRefuses(t *testing.T) {
@@ -189,4 +190,30 @@ func TestForgottenArguments(t *testing.T) {
 	r.asked("token", 0)
 	r.asked("revoke", 0)
 	r.asked("userinfo", 0)
+}
+
+// CF-01, CF-06: a pointer to a key is the key at the time of New; a nil one is a mistake.
+func TestAuthByPointer(t *testing.T) {
+	config := acpclient.Config{Issuer: "https://as.example", ClientID: "cid", Auth: (*acpclient.PrivateKeyJWT)(nil)}
+	if _, err := acpclient.New(config); err == nil || !strings.Contains(err.Error(), "PrivateKeyJWT.Key is nil") {
+		t.Errorf("a nil pointer: %v", err)
+	}
+	key := acptest.NewKey("ES256").Signer()
+	auth := &acpclient.PrivateKeyJWT{Key: key}
+	r := newRig(t, &acptest.Options{Client: acptest.Client{Key: key.Public()}}, func(c *acpclient.Config) { c.Auth = auth })
+	auth.Key, auth.Audience = nil, "https://evil.example"
+	r.login()
+}
+
+// CF-01, AZ-34: options that are set once can be judged once, at the start.
+func TestAuthorizeOptionsCheck(t *testing.T) {
+	if err := (*acpclient.AuthorizeOptions)(nil).Check(); err != nil {
+		t.Error(err)
+	}
+	if err := (&acpclient.AuthorizeOptions{Prompt: []string{"login"}}).Check(); err != nil {
+		t.Error(err)
+	}
+	if err := (&acpclient.AuthorizeOptions{Prompt: []string{"none", "login"}}).Check(); err == nil || !strings.Contains(err.Error(), "Prompt") {
+		t.Errorf("%v", err)
+	}
 }

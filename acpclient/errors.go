@@ -11,8 +11,8 @@ import (
 )
 
 // The kinds of failure. Every error of this package that is not a mistake in the
-// configuration or in an argument matches exactly one of them, or is an *Error, with
-// errors.Is; Reason tells which check failed.
+// configuration or in an argument matches exactly one of them, or is an *Error, or matches
+// errors.ErrUnsupported, with errors.Is; Reason tells which check failed.
 var (
 	// ErrInvalidCallback: the callback is not the answer to this flow. The token
 	// endpoint was not called.
@@ -201,7 +201,7 @@ func parseRetryAfter(v string, now time.Time) time.Duration {
 	return 0
 }
 
-// serverError builds an *Error from what came in; ok is false when there is no code.
+// serverError builds an *Error from what came in.
 func serverError(status int, code, description, cause, hint, trace string) *Error {
 	if !validErrorCode(code) {
 		code = "invalid_response"

@@ -88,7 +88,7 @@ func (c *Client) retrieve(ctx context.Context, m *Metadata, r *tokenResponse, se
 		t.ExpiresIn = r.expiresIn
 		t.Expiry = asked.Add(time.Duration(r.expiresIn) * time.Second)
 	} else if exp, ok := jwtExpiry(t.AccessToken); ok {
-		t.Expiry = exp
+		t.Expiry, t.ExpiresIn = exp, max(0, int64(exp.Sub(asked)/time.Second))
 	}
 	return t, nil
 }

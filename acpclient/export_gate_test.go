@@ -80,7 +80,7 @@ func MoveIssuer(c *Client, host string) {
 	for i := range c.guard.seen {
 		c.guard.seen[i].Store(false)
 	}
-	c.back.closeIdle()
+	closeIdle(c.back.base)
 }
 
 // Decode is decode.

@@ -133,11 +133,13 @@ func (l *lazy[T]) land(f *lazyFlight, value T, err error) {
 // close ends a fetch under way and refuses later ones.
 func (l *lazy[T]) close() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.closed = true
-	if l.flight != nil {
-		l.flight.cancel()
+	if f := l.flight; f != nil {
+		f.cancel()
+		f.err, l.flight = ErrClosed, nil
+		close(f.done)
 	}
-	l.mu.Unlock()
 }
 
 // wait is bounded by the waiter's own context, never by another's.

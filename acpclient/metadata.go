@@ -14,6 +14,7 @@ import (
 // Metadata is what the authorization server says of itself (OpenID Connect Discovery 3,
 // RFC 8414 2), after judgement: the issuer is the configured one, and every URL is https,
 // or http on loopback where the issuer is on loopback itself. "" and nil mean "not named".
+// Claims has the members that no check depends on.
 type Metadata struct {
 	Issuer                string
 	AuthorizationEndpoint string
@@ -24,11 +25,8 @@ type Metadata struct {
 	RevocationEndpoint    string
 	EndSessionEndpoint    string
 
-	ScopesSupported                   []string
-	ACRValuesSupported                []string
 	TokenEndpointAuthMethodsSupported []string
 	IDTokenSigningAlgValuesSupported  []string
-	CodeChallengeMethodsSupported     []string
 
 	// IntrospectionEndpointAuthMethodsSupported is nil where the token endpoint's methods hold.
 	IntrospectionEndpointAuthMethodsSupported []string
@@ -79,10 +77,8 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 		}
 	}
 	for name, dst := range map[string]*[]string{
-		"scopes_supported": &m.ScopesSupported, "acr_values_supported": &m.ACRValuesSupported,
 		"token_endpoint_auth_methods_supported": &m.TokenEndpointAuthMethodsSupported,
 		"id_token_signing_alg_values_supported": &m.IDTokenSigningAlgValuesSupported,
-		"code_challenge_methods_supported":      &m.CodeChallengeMethodsSupported,
 	} {
 		v, ok := doc.Value(name)
 		if !ok || v.IsNull() {
@@ -178,6 +174,10 @@ const (
 
 func addrClass(a netip.Addr) class {
 	a = a.Unmap()
+	if translated.Contains(a) {
+		b := a.As16()
+		a = netip.AddrFrom4([4]byte(b[12:]))
+	}
 	switch {
 	case !a.IsValid():
 		return classPublic
@@ -192,6 +192,9 @@ func addrClass(a netip.Addr) class {
 	}
 	return classPublic
 }
+
+// translated addresses stand for the IPv4 address in their last four bytes (RFC 6052 2.1).
+var translated = netip.MustParsePrefix("64:ff9b::/96")
 
 // sharedSpace is the carrier-grade NAT range (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")

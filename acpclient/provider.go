@@ -88,7 +88,7 @@ func newProvider(c providerConfig) *provider {
 	}
 	p.meta = &lazy[*Metadata]{
 		fetch: func(ctx context.Context) (*Metadata, error) { return p.discover(ctx, issuerURL) },
-		fresh: metadataFresh, timeout: 2 * fetchTimeout, now: clock, jitter: rand.Float64,
+		fresh: metadataFresh, timeout: fetchTimeout, now: clock, jitter: rand.Float64,
 	}
 	if c.maxStale == 0 {
 		c.maxStale = 24 * time.Hour
@@ -174,5 +174,5 @@ func (p *provider) ready(ctx context.Context) error {
 func (p *provider) close() {
 	p.meta.close()
 	p.keys.close()
-	p.back.closeIdle()
+	closeIdle(p.back.base)
 }

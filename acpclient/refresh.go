@@ -1,7 +1,9 @@
 package acpclient
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,7 +12,8 @@ import (
 
 // Refresh redeems the refresh token. The result is complete: a refresh token or an ID
 // token that the answer lacks is taken over from t, which is not changed. A new ID token is
-// verified and must name the same issuer, subject and sign-in (OIDC Core 12.2).
+// verified and must name the same issuer, subject and sign-in (OIDC Core 12.2); while the keys cannot
+// be fetched its claims are held against the same rules, and t's ID token stays.
 //
 // The answer may have ended t's refresh token, so store the result before it is used.
 // Errors are those of Exchange; an *Error with Code "invalid_grant" means that the
@@ -40,10 +43,18 @@ func (c *Client) Refresh(ctx context.Context, t *Tokens) (*Tokens, error) {
 	if r.idToken == "" {
 		return next, nil
 	}
-	if err := c.verifyRefreshed(ctx, m, t, r.idToken, fresh.AccessToken); err != nil {
+	// The old refresh token may be dead by now: whatever time the request took, the new one
+	// is not lost for want of keys.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+	defer cancel()
+	switch err := c.verifyRefreshed(ctx, m, t, r.idToken, fresh.AccessToken); {
+	case err == nil:
+		next.IDToken = r.idToken
+	case !errors.Is(err, ErrUnavailable):
 		return nil, err
+	default:
+		c.log.Warn("acp: the ID token of a refresh cannot be verified now, the one before stays", "reason", Reason(err), "error", err.Error())
 	}
-	next.IDToken = r.idToken
 	return next, nil
 }
 
@@ -61,8 +72,19 @@ func (c *Client) verifyRefreshed(ctx context.Context, m *Metadata, t *Tokens, ra
 		rules.nonce, _, _ = before.text("nonce")
 	}
 	now, err := c.verifyIDToken(ctx, m, raw, rules)
+	unverified := err
+	if errors.Is(err, ErrUnavailable) {
+		// It came from the token endpoint itself, over TLS (OIDC Core 3.1.3.7 (6)): nothing of
+		// it is believed, but what it contradicts is.
+		if now, err = parseJWS(raw, c.config.MaxTokenSize); err == nil {
+			err = now.readClaims()
+		}
+		if err == nil {
+			err = c.judgeIDToken(now, rules)
+		}
+	}
 	if err != nil || t.IDToken == "" {
-		return err
+		return cmp.Or(err, unverified)
 	}
 	for _, name := range []string{"iss", "sub"} {
 		was, _, _ := before.text(name)
@@ -79,5 +101,5 @@ func (c *Client) verifyRefreshed(ctx context.Context, m *Metadata, t *Tokens, ra
 	if !slices.Contains(audNow, c.config.ClientID) || len(audBefore) == 0 {
 		return invalidToken("audience", "the refresh names another aud")
 	}
-	return nil
+	return unverified
 }

@@ -2,6 +2,7 @@ package acpclient_test
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -210,4 +211,47 @@ func throughJSON[T any](v *T) T {
 		panic(err)
 	}
 	return back
+}
+
+// RL-07, RF-12: the server has rotated the refresh token, and its keys cannot be fetched.
+// The new tokens are kept, and the ID token of before; what the new one contradicts still refuses.
+func TestRefreshWhileKeysAreDown(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		claims map[string]any
+		reason string
+	}{
+		{"a good ID token", nil, ""},
+		{"RF-12 another subject", map[string]any{"sub": "mallory"}, "subject"},
+		{"RF-12 another issuer", map[string]any{"iss": "https://evil.example"}, "issuer"},
+		{"RF-12 another client", map[string]any{"aud": "other"}, "audience"},
+		{"RF-12 another nonce", map[string]any{"nonce": "other"}, "nonce"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := newRig(t, nil, nil)
+			old := r.login()
+			r.RotateKey()
+			r.Handle(acptest.JWKSEndpoint, acptest.Answer(503, "text/plain", ""))
+			r.OnIDToken(func(_, claims map[string]any) { maps.Copy(claims, row.claims) })
+			fresh, err := r.client.Refresh(t.Context(), old)
+			if row.reason != "" {
+				if acpclient.Reason(err) != row.reason {
+					t.Errorf("%v, want %s", err, row.reason)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.tokenSecrets(fresh)
+			if fresh.IDToken != old.IDToken || fresh.RefreshToken == old.RefreshToken || fresh.AccessToken == old.AccessToken {
+				t.Error("not the new tokens with the ID token of before")
+			}
+			r.Handle(acptest.JWKSEndpoint, nil)
+			r.advance(time.Minute)
+			if again, err := r.client.Refresh(t.Context(), fresh); err != nil || again.IDToken == old.IDToken {
+				t.Errorf("the next refresh: %v", err)
+			}
+		})
+	}
 }

@@ -10,9 +10,19 @@ import (
 	"crypto/sha512"
 )
 
-// minSecretSize is the length in bytes below which a secret verifies nothing (RFC 7518
-// section 3.2, for HS256).
-const minSecretSize = 32
+// hmacSize is the length in bytes below which a secret verifies nothing: that of the hash
+// (RFC 7518 section 3.2). It is 0 for what is no HS algorithm.
+func hmacSize(alg string) int {
+	switch alg {
+	case "HS256":
+		return sha256.Size
+	case "HS384":
+		return sha512.Size384
+	case "HS512":
+		return sha512.Size
+	}
+	return 0
+}
 
 // algorithm is one row of RFC 7518 section 3.1 and RFC 8037 section 3.1.
 type algorithm struct {
@@ -134,20 +144,18 @@ func integerSize(n []byte) int {
 }
 
 // verifyHMAC tells whether mac is the HS256, HS384 or HS512 of signingInput under
-// secret. It is false for every other algorithm and for a secret under 32 bytes.
+// secret. It is false for every other algorithm and for a secret that is too short.
 func verifyHMAC(alg string, secret, signingInput, mac []byte) bool {
-	if len(secret) < minSecretSize {
+	size := hmacSize(alg)
+	if size == 0 || len(secret) < size {
 		return false
 	}
 	hash := sha256.New
-	switch alg {
-	case "HS256":
-	case "HS384":
+	switch size {
+	case sha512.Size384:
 		hash = sha512.New384
-	case "HS512":
+	case sha512.Size:
 		hash = sha512.New
-	default:
-		return false
 	}
 	h := hmac.New(hash, secret)
 	h.Write(signingInput)

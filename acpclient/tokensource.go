@@ -31,7 +31,8 @@ type tokenSource struct {
 	mu      sync.Mutex
 	tokens  *Tokens
 	unsaved bool
-	retryAt time.Time
+	retryAt time.Time // no refresh before it
+	failed  error     // the last one; nil after a success
 }
 
 // Token implements oauth2.TokenSource.
@@ -56,32 +57,37 @@ func (s *tokenSource) Token() (*oauth2.Token, error) {
 	return new(*s.tokens.Token), nil
 }
 
-// refresh is under the lock: who waits gets the result.
+// refresh is under the lock: who waits gets the result. It asks the server once a second at
+// the most, and never again after it ended the grant: failed client authentications count
+// towards ACP's lock-out, and a token that is stale at once would be refreshed for each call.
 func (s *tokenSource) refresh(now time.Time) error {
-	if now.Before(s.retryAt) {
-		return unavailable(nil, s.retryAt.Sub(now))
+	wait := s.retryAt.Sub(now)
+	if ended(s.failed) || 0 < wait && wait <= maxRetryAfter { // more: the clock was set back
+		return withRetryAfter(s.failed, wait)
 	}
 	fresh, err := s.client.Refresh(s.ctx, s.tokens)
+	s.failed, s.retryAt = err, s.client.now().Add(max(time.Second, RetryAfter(err)))
 	if err != nil {
-		if errors.Is(err, ErrUnavailable) {
-			s.retryAt = now.Add(max(time.Second, RetryAfter(err)))
-		}
 		return err
 	}
 	s.tokens, s.unsaved = fresh, s.save != nil
 	return nil
 }
 
+// ended holds for the answer after which no refresh can succeed.
+func ended(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Code == "invalid_grant" && !errors.Is(e, ErrUnavailable)
+}
+
 // HTTPClient sends an access token of src with each request, in the Authorization
 // header alone (RFC 6750 2.1), and follows a redirect only within its origin, so that the
-// token reaches nobody else. Requests end after 30 s. It trusts Config.RootCAs, or uses Config.Transport.
+// token reaches nobody else. It is sent over https alone, and over http to loopback (RFC 6750 5.3). Requests
+// end after 30 s. It trusts Config.RootCAs, or uses Config.Transport; all clients of a Client share
+// their connections.
 func (c *Client) HTTPClient(src oauth2.TokenSource) *http.Client {
-	base := c.config.Transport
-	if base == nil {
-		base = newTransport(c.config.RootCAs, nil)
-	}
 	return &http.Client{
-		Transport: &bearerTransport{base: base, source: src},
+		Transport: &bearerTransport{base: c.api, source: src},
 		Timeout:   30 * time.Second,
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			if first := via[0].URL; len(via) >= 10 || req.URL.Scheme != first.Scheme || req.URL.Host != first.Host {
@@ -92,6 +98,8 @@ func (c *Client) HTTPClient(src oauth2.TokenSource) *http.Client {
 	}
 }
 
+var errPlainHTTP = errors.New("acpclient: an access token is not sent over http, but to loopback")
+
 type bearerTransport struct {
 	sealed
 	base   http.RoundTripper
@@ -99,7 +107,11 @@ type bearerTransport struct {
 }
 
 func (t *bearerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	token, err := t.source.Token()
+	var token *oauth2.Token
+	err := errPlainHTTP
+	if req.URL.Scheme == "https" || isLoopback(req.URL.Hostname()) {
+		token, err = t.source.Token()
+	}
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close()
@@ -112,8 +124,4 @@ func (t *bearerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections reach the base.
-func (t *bearerTransport) CloseIdleConnections() {
-	if b, ok := t.base.(interface{ CloseIdleConnections() }); ok {
-		b.CloseIdleConnections()
-	}
-}
+func (t *bearerTransport) CloseIdleConnections() { closeIdle(t.base) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -156,7 +157,7 @@ func TestTokenSourceOutage(t *testing.T) {
 	r.fails(err, acpclient.ErrUnavailable, "provider_error:invalid_response")
 	r.asked(acptest.TokenEndpoint, 3)
 	_, err = source.Token()
-	r.fails(err, acpclient.ErrUnavailable, "unavailable")
+	r.fails(err, acpclient.ErrUnavailable, "provider_error:invalid_response")
 	if wait := acpclient.RetryAfter(err); wait <= 0 || wait > 3*time.Second {
 		t.Errorf("wait %s", wait)
 	}
@@ -300,4 +301,88 @@ type closing struct {
 func (c *closing) Close() error {
 	c.closed = true
 	return nil
+}
+
+// RF-08, RF-16: whatever the server says, it is not asked for each call.
+func TestTokenSourceDoesNotFlood(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		set   func(*rig)
+		asked int // of 20 calls, after the login's one
+	}{
+		{"RF-08 the grant is dead", func(r *rig) { r.RevokeTokens() }, 1},
+		{"invalid_client, which counts towards ACP's lock-out", answers(401, `{"error":"invalid_client"}`), 1},
+		{"malformed", answers(200, `{}`), 1},
+		{"TX-22 each new token is born expired", func(r *rig) { r.brings(map[string]any{"expires_in": 0}) }, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := newRig(t, nil, nil)
+			source := r.client.TokenSource(t.Context(), r.login(), nil)
+			r.advance(2 * time.Hour)
+			row.set(r)
+			for range 20 {
+				source.Token()
+			}
+			r.asked(acptest.TokenEndpoint, 1+row.asked)
+			r.advance(2 * time.Second)
+			source.Token()
+			again := 1
+			if strings.HasPrefix(row.name, "RF-08") {
+				again = 0
+			}
+			r.asked(acptest.TokenEndpoint, 1+row.asked+again)
+		})
+	}
+}
+
+// RF-16: without expires_in the lifetime is that of the JWT, and so is the margin.
+func TestTokenSourceMarginOfAJWT(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.SetAccessTokenTTL(30 * time.Second)
+	r.brings(map[string]any{"expires_in": nil})
+	source := r.client.TokenSource(t.Context(), r.login(), nil)
+	for range 20 {
+		r.token(source)
+	}
+	r.asked(acptest.TokenEndpoint, 1)
+	r.advance(25 * time.Second)
+	r.token(source)
+	r.asked(acptest.TokenEndpoint, 2)
+}
+
+// A client for each request is as good as one for all: they share their connections.
+func TestHTTPClientsShareConnections(t *testing.T) {
+	r := newRig(t, nil, nil)
+	source := r.client.TokenSource(t.Context(), r.login(), nil)
+	var mu sync.Mutex
+	opened := 0
+	api := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	api.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		mu.Lock()
+		defer mu.Unlock()
+		if s == http.StateNew {
+			opened++
+		}
+	}
+	api.Start()
+	defer api.Close()
+	for range 20 {
+		res, err := r.client.HTTPClient(source).Get(api.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+	}
+	if opened != 1 {
+		t.Errorf("%d connections, want 1", opened)
+	}
+}
+
+// RFC 6750 5.3: a token is not sent in the clear.
+func TestHTTPClientRefusesPlainHTTP(t *testing.T) {
+	r := newRig(t, nil, nil)
+	_, err := r.client.HTTPClient(r.client.TokenSource(t.Context(), r.login(), nil)).Get("http://api.example/")
+	if err == nil || !strings.Contains(err.Error(), "not sent over http") {
+		t.Errorf("%v", err)
+	}
 }

@@ -95,6 +95,7 @@ const (
 // NewVerifier checks the configuration and returns a Verifier, without any request. The
 // error names every mistake at once.
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
+	config.Auth = settled(config.Auth)
 	pc := providerConfig{
 		issuer: config.Issuer, expected: config.ExpectedIssuer, clientID: config.ClientID, auth: config.Auth,
 		maxStale: config.MaxStale, rootCAs: config.RootCAs, transport: config.Transport, logger: config.Logger,

@@ -174,7 +174,7 @@ func (s *Server) assertionFault(c Client, assertion string) string {
 		return "iat or nbf lies in the future"
 	case jti == "":
 		return "jti is missing"
-	case s.seenBefore("jti "+c.ID, jti, ""):
+	case s.seenBefore("jti "+c.ID, jti):
 		return "its jti was used before"
 	}
 	return ""

@@ -19,7 +19,7 @@ func (s *Server) Register(c Client) Client {
 	}
 	switch c.AuthMethod {
 	case AuthBasic, AuthPost:
-		c.Secret = cmp.Or(c.Secret, random())
+		c.Secret = cmp.Or(c.Secret, random()+random())
 	case AuthPrivateKeyJWT:
 		if c.Key == nil {
 			s.t.Fatalf("acptest: client %q uses private_key_jwt and needs a Key", c.ID)

@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"time"
 )
 
 // secretParameters may never stand in a URL.
@@ -56,28 +55,19 @@ func (s *Server) inspectPost(e Endpoint, r Request) {
 	if r.Header["X-Idempotency-Key"] != nil && (len(key) < 32 || len(key) > 255) {
 		s.breach(RuleIdempotency, "ACP API", "the %s request has an X-Idempotency-Key of %d characters, 32 to 255 are allowed", e, len(key))
 	}
-	if code := r.Form.Get("code"); e == TokenEndpoint && code != "" && s.seenBefore("code", code, key) {
+	if code := r.Form.Get("code"); e == TokenEndpoint && code != "" && s.seenBefore("code", code) {
 		s.breach(RuleCodeReplay, "RFC 6749 4.1.2", "the client sends an authorization code a second time")
 	}
 }
 
-// seenBefore remembers a value. The same value under the same idempotency key is
-// a repetition that ACP answers from memory, and does no harm for a minute.
-func (s *Server) seenBefore(kind, value, idempotencyKey string) bool {
+// seenBefore remembers a value.
+func (s *Server) seenBefore(kind, value string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	k := kind + " " + value
-	first, seen := s.state.seen[k]
-	if !seen {
-		s.state.seen[k] = sighting{key: idempotencyKey, at: s.now()}
-		return false
-	}
-	return first.key == "" || first.key != idempotencyKey || s.now().Sub(first.at) > time.Minute
-}
-
-type sighting struct {
-	key string
-	at  time.Time
+	seen := s.state.seen[k]
+	s.state.seen[k] = true
+	return seen
 }
 
 // repeated names the parameters that occur more than once. `resource` and

@@ -89,7 +89,7 @@ type Client struct {
 	// ID is the client_id. "" means a random one.
 	ID string
 
-	// Secret is the client_secret. "" means a random one of 43 characters, where the
+	// Secret is the client_secret. "" means a random one of 86 characters, where the
 	// method needs one.
 	Secret string
 

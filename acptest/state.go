@@ -57,8 +57,8 @@ type state struct {
 	accesses  map[string]*accessToken
 	idTokens  map[string]string // with the client that got them
 	replays   map[string]*replay
-	seen      map[string]sighting // codes and jti values that came in
-	requests  map[string]string   // state, nonce and challenge, with the request that brought them
+	seen      map[string]bool   // codes and jti values that came in
+	requests  map[string]string // state, nonce and challenge, with the request that brought them
 	pending   map[string]*pendingSignIn
 	sessions  map[string]session // of browsers, by cookie
 }
@@ -70,7 +70,7 @@ func newState() state {
 		accesses:  map[string]*accessToken{},
 		idTokens:  map[string]string{},
 		replays:   map[string]*replay{},
-		seen:      map[string]sighting{},
+		seen:      map[string]bool{},
 		requests:  map[string]string{},
 		pending:   map[string]*pendingSignIn{},
 		sessions:  map[string]session{},

@@ -1,7 +1,7 @@
 // Package strictjson reads one JSON object in one pass and refuses everything
-// that two readers could understand differently: duplicate member names, names
-// that match only in another case, invalid UTF-8, lone surrogates, and anything
-// after the object. encoding/json accepts all of these.
+// that two readers could understand differently: duplicate member names, invalid
+// UTF-8, lone surrogates, and anything after the object. encoding/json accepts all of
+// these, and takes a name in another case for the same: here it is another member.
 //
 // It is made for the header and the claims of a JWT: nothing is converted before
 // it is asked for, and nothing is reflected over.
