@@ -87,7 +87,16 @@ func RecordRoundTrip(t *acpclient.Tokens, now time.Time) (*acpclient.Tokens, int
 	return r.tokens, len(b), true
 }
 
-func DecodeRecord(b []byte) bool { _, ok := decodeRecord(b); return ok }
+// DecodeRecord gives the tokens of a session, and the session written again.
+func DecodeRecord(b []byte) (t *acpclient.Tokens, again []byte, ok bool) {
+	r, ok := decodeRecord(b)
+	if !ok {
+		return nil, nil, false
+	}
+	return r.tokens, r.encode(), true
+}
+
+func EncodeRecord(t *acpclient.Tokens, now time.Time) []byte { return newRecord(t, now).encode() }
 
 func TransactionRoundTrip(f acpclient.Flow, now time.Time) (acpclient.Flow, bool) {
 	b, err := (&transaction{started: now, flow: f}).encode()
