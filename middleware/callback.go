@@ -51,7 +51,7 @@ func (a *Authenticator) Callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := a.cookies.read(r)
-	flow, err := a.findTransaction(w.Header(), p, state)
+	tx, err := a.findTransaction(w.Header(), p, state)
 	if before, ok := a.memory.used.get(keyOf(state)); ok {
 		a.replay(w, r, p, before)
 		return
@@ -61,18 +61,18 @@ func (a *Authenticator) Callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	mine := &outcome{done: make(chan struct{})}
-	before, first := a.memory.used.putNew(keyOf(state), mine, flow.Expiry)
+	before, first := a.memory.used.putNew(keyOf(state), mine, tx.flow.Expiry)
 	if !first {
 		a.replay(w, r, p, before)
 		return
 	}
 	defer close(mine.done)
-	if err := a.finish(w, r, p, flow, values); err != nil {
+	if err := a.finish(w, r, p, tx, values); err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	mine.returnTo = flow.ReturnTo
-	redirect(w, flow.ReturnTo)
+	mine.returnTo = tx.flow.ReturnTo
+	redirect(w, tx.flow.ReturnTo)
 }
 
 // callbackValues reads the parameters from the one place where they may be.
@@ -140,8 +140,8 @@ func callbackState(values url.Values) (string, error) {
 }
 
 // finish turns the callback into a session. Nothing is written before all of it held.
-func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presented, flow *acpclient.Flow, values url.Values) error {
-	tokens, err := a.client.Exchange(r.Context(), flow, values)
+func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presented, tx *transaction, values url.Values) error {
+	tokens, err := a.client.Exchange(r.Context(), &tx.flow, values)
 	if err != nil {
 		return err
 	}
@@ -152,12 +152,19 @@ func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presen
 		return err
 	}
 	rec = s.live.current() // OnLogin may have used, and refreshed, the access token
-	if err := a.writeSession(w.Header(), p.held(), rec, now); err != nil {
+	held := p.held()
+	if r.Method == http.MethodPost {
+		held = everyChunk // a post from another site does not show the session that is there
+	}
+	if err := a.writeSession(w.Header(), held, rec, now); err != nil {
 		return err
 	}
 	// A response still under way could otherwise bring the user of before back.
 	if old, _, ok := a.join(p); ok {
 		a.refresher.end(old, everyGeneration)
+	}
+	if tx.before != (sessionID{}) {
+		a.refresher.end(&record{id: tx.before, created: now}, everyGeneration)
 	}
 	return nil
 }

@@ -117,6 +117,9 @@ func (c *cookieRules) chunkIndex(name string) int {
 // chunkSet has a bit for each session cookie that a browser holds.
 type chunkSet uint16
 
+// everyChunk is what a browser may hold that does not show it.
+const everyChunk chunkSet = 1<<maxChunks - 1
+
 func (p *presented) held() chunkSet {
 	var s chunkSet
 	for i, copies := range p.chunks {

@@ -21,6 +21,7 @@ const (
 // its state. So two tabs do not disturb each other.
 type transaction struct {
 	started time.Time
+	before  sessionID // the session that the login began in; zero without one
 	flow    acpclient.Flow
 }
 
@@ -42,6 +43,7 @@ func (t *transaction) encode() ([]byte, error) {
 	}
 	b := []byte{transactionVersion}
 	b = appendTime(b, t.started)
+	b = append(b, t.before[:]...)
 	b = appendText(b, t.flow.ReturnTo)
 	return append(b, text...), nil
 }
@@ -52,6 +54,7 @@ func decodeTransaction(b []byte) (*transaction, bool) {
 		return nil, false
 	}
 	t := &transaction{started: d.time()}
+	copy(t.before[:], d.take(uint64(len(t.before))))
 	returnTo := string(d.text())
 	if d.failed || json.Unmarshal(d.rest, &t.flow) != nil {
 		return nil, false
@@ -72,8 +75,11 @@ func (a *Authenticator) openTransaction(p presentedTx) (*transaction, bool) {
 // beginTransaction sets the cookie of a new login, and forgets the oldest where there
 // are too many.
 func (a *Authenticator) beginTransaction(w http.ResponseWriter, r *http.Request, flow *acpclient.Flow) error {
-	now := a.now()
+	now, p := a.now(), a.cookies.read(r)
 	t := &transaction{started: now, flow: *flow}
+	if rec, _, ok := a.join(p); ok {
+		t.before = rec.id
+	}
 	plain, err := t.encode()
 	if err != nil {
 		return err
@@ -86,7 +92,7 @@ func (a *Authenticator) beginTransaction(w http.ResponseWriter, r *http.Request,
 	if len(name)+len(sealed) > maxCookie {
 		return &problem{status: http.StatusInternalServerError, reason: "transaction_too_large", detail: "a login does not fit into a cookie"}
 	}
-	a.makeRoom(w.Header(), a.cookies.read(r).txs, len(name)+len(sealed), now)
+	a.makeRoom(w.Header(), p.txs, len(name)+len(sealed), now)
 	a.cookies.set(w.Header(), name, sealed, ceilSecond(flow.Expiry.Sub(now)))
 	return nil
 }
@@ -122,7 +128,7 @@ func (a *Authenticator) makeRoom(h http.Header, txs []presentedTx, size int, now
 
 // findTransaction is the unfinished login that a callback's state belongs to. Its
 // cookie is deleted, whatever becomes of the callback.
-func (a *Authenticator) findTransaction(h http.Header, p *presented, state string) (*acpclient.Flow, error) {
+func (a *Authenticator) findTransaction(h http.Header, p *presented, state string) (*transaction, error) {
 	id, tried := keyOf(state).id(), 0
 	for _, tx := range p.txs {
 		if tx.id != id || tried == maxCopies {
@@ -137,7 +143,7 @@ func (a *Authenticator) findTransaction(h http.Header, p *presented, state strin
 		case !a.now().Before(t.flow.Expiry):
 			return nil, invalidCallback("state_expired", "the login took too long")
 		}
-		return &t.flow, nil
+		return t, nil
 	}
 	switch {
 	case tried > 0:
