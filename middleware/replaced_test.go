@@ -127,6 +127,20 @@ func TestNewLoginReplacesSession(t *testing.T) { // SE-20 SE-09
 	}
 }
 
+// Two logins that began without a session leave one session, the later.
+func TestTwoTabsLeaveOneSession(t *testing.T) { // CB-33
+	a := newApp(t, nil)
+	first, second := a.callback(a.browser, "/profile"), a.callback(a.browser.Tab(), "/other")
+	first.Follow()
+	held := a.cookieHeader()
+	if p := second.Follow(); p.Body() != "alice" || a.cookieHeader() == held {
+		t.Fatalf("%d %s", p.Status(), p.Body())
+	}
+	if code, _, _ := a.get("/profile", held); code != 303 {
+		t.Errorf("CB-33: the first session still serves: %d", code)
+	}
+}
+
 // What the login was asked to return to survives a callback that is posted.
 func TestReturnToOverFormPost(t *testing.T) {
 	a := newApp(t, func(s *setup) { s.client.ResponseMode = "form_post" })
