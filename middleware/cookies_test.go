@@ -105,17 +105,6 @@ func TestUpgradeFromForeignOrigin(t *testing.T) { // SE-26
 	}
 }
 
-func TestOnLoginPanics(t *testing.T) { // CF-03
-	a := newApp(t, func(s *setup) {
-		s.config.OnLogin = hook(func() { panic("broken") })
-	})
-	p := a.callback(a.browser, "/profile")
-	w := a.serve(request("GET", p.Next.String(), a.cookieHeader()))
-	if w.Code != 500 || sets(w.Header(), sessionPrefix) {
-		t.Errorf("%d, session %v", w.Code, sets(w.Header(), sessionPrefix))
-	}
-}
-
 // FuzzSessionChunks: nothing but what was sealed here is a session.
 func FuzzSessionChunks(f *testing.F) {
 	f.Add("1.AAAA", "2.BBBB")

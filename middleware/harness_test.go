@@ -281,3 +281,13 @@ type unreachable struct{}
 func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
 	panic("the server was asked")
 }
+
+// breakable is a transport that panics when it is told to.
+type breakable struct{ panics atomic.Bool }
+
+func (b *breakable) RoundTrip(r *http.Request) (*http.Response, error) {
+	if b.panics.Load() {
+		panic("the transport is broken")
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
