@@ -310,30 +310,3 @@ func TestParallelUsers(t *testing.T) { // SE-35
 	}
 	wg.Wait()
 }
-
-func TestCloseWaitsForRefresh(t *testing.T) { // RL-21
-	a := newApp(t, func(s *setup) { s.server.AccessTokenTTL = 5 * time.Minute })
-	a.login()
-	held := a.cookieHeader()
-	a.clock.advance(10 * time.Minute)
-	release := a.server.Hold(acptest.TokenEndpoint)
-	served := make(chan int)
-	go func() { code, _, _ := a.get("/token", held); served <- code }()
-	if err := a.server.Wait(t.Context(), acptest.TokenEndpoint, 2); err != nil {
-		t.Fatal(err)
-	}
-	closed := make(chan error)
-	go func() { closed <- a.auth.Close(t.Context()) }()
-	select {
-	case <-closed:
-		t.Error("Close did not wait")
-	default:
-	}
-	release()
-	if code, err := <-served, <-closed; code != 200 || err != nil {
-		t.Errorf("the refresh under way: %d; Close: %v", code, err)
-	}
-	if w := a.serve(request("GET", site+"/login", "")); w.Code != 503 {
-		t.Errorf("a login after Close: %d", w.Code)
-	}
-}
