@@ -44,7 +44,7 @@ func TestReasonsAreDocumented(t *testing.T) {
 }
 
 // The development page names what is wrong with the mistakes that everybody makes once.
-func TestDevelopmentPage(t *testing.T) {
+func TestCommonMistakesAreExplained(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		status int

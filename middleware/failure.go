@@ -9,11 +9,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/acp-go/acp/acpclient"
 )
@@ -46,6 +43,7 @@ type problem struct {
 	kind       error
 	cause      error
 	allow      string // methods, with 405
+	challenge  string // WWW-Authenticate; "" for none
 	retryAfter time.Duration
 }
 
@@ -172,7 +170,7 @@ func newFailure(err error) *Failure {
 // must be called before anything is written.
 func (a *Authenticator) WriteError(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, ErrSessionEnded) && isNavigation(r) {
-		a.log(r, newFailure(err))
+		logFailure(a.config.Logger, r, newFailure(err))
 		redirect(w, a.loginURL(r))
 		return
 	}
@@ -183,22 +181,19 @@ func (a *Authenticator) fail(w http.ResponseWriter, r *http.Request, err error) 
 	a.answer(w, r, newFailure(err), opensPage(r))
 }
 
-// refuse is the answer to everything but a navigation that lacks a session.
-func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, reason string) {
-	a.answer(w, r, newFailure(&problem{status: http.StatusUnauthorized, reason: reason}), false)
+// refuse is the answer to a program: never a page, whatever it says that it accepts.
+func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	a.answer(w, r, newFailure(err), false)
 }
 
 // answer logs a failure and writes it.
 func (a *Authenticator) answer(w http.ResponseWriter, r *http.Request, f *Failure, page bool) {
-	a.log(r, f)
-	h := w.Header()
-	private(h)
-	if f.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(ceilSecond(f.RetryAfter)/time.Second)))
-	}
-	if p, ok := errors.AsType[*problem](f.Err); ok && p.allow != "" {
-		h.Set("Allow", p.allow)
-	}
+	logFailure(a.config.Logger, r, f)
+	a.write(w, r, f, page)
+}
+
+func (a *Authenticator) write(w http.ResponseWriter, r *http.Request, f *Failure, page bool) {
+	f.setHeaders(w.Header())
 	switch {
 	case a.config.OnError != nil:
 		a.config.OnError(w, r, f)
@@ -209,61 +204,31 @@ func (a *Authenticator) answer(w http.ResponseWriter, r *http.Request, f *Failur
 	}
 }
 
+func (f *Failure) setHeaders(h http.Header) {
+	private(h)
+	if f.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(ceilSecond(f.RetryAfter)/time.Second)))
+	}
+	p, ok := errors.AsType[*problem](f.Err)
+	if ok && p.allow != "" {
+		h.Set("Allow", p.allow)
+	}
+	if ok && p.challenge != "" {
+		h.Set("WWW-Authenticate", p.challenge)
+	}
+}
+
 // writeProblem is the answer to programs (RFC 9457).
 func writeProblem(w http.ResponseWriter, f *Failure) {
 	body, _ := json.Marshal(struct { // cannot fail
 		Type      string `json:"type"`
 		Title     string `json:"title"`
 		Status    int    `json:"status"`
-		Reference string `json:"reference"`
+		Reference string `json:"reference,omitempty"`
 	}{"about:blank", http.StatusText(f.Status), f.Status, f.Reference})
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(f.Status)
 	w.Write(body)
-}
-
-// log writes the one line of a failure. A fetch without a session is everyday's work.
-func (a *Authenticator) log(r *http.Request, f *Failure) {
-	level := slog.LevelWarn
-	switch {
-	case f.Status == http.StatusUnauthorized || errors.Is(f.Err, context.Canceled):
-		level = slog.LevelInfo
-	case f.Status == http.StatusInternalServerError:
-		level = slog.LevelError
-	}
-	attrs := []slog.Attr{
-		slog.String("reference", f.Reference),
-		slog.Int("status", f.Status),
-		slog.String("reason", clean(reasonOf(f.Err))),
-		slog.String("error", logText(f.Err)),
-		slog.String("method", clean(r.Method)),
-		slog.String("path", clean(r.URL.EscapedPath())),
-	}
-	if e, ok := errors.AsType[*acpclient.Error](f.Err); ok && e.Description != "" {
-		attrs = append(attrs, slog.String("description", clean(e.Description)))
-	}
-	a.config.Logger.LogAttrs(r.Context(), level, "acp: request failed", attrs...)
-}
-
-// logText is an error's text without the URL that net/http puts into it, query and all.
-func logText(err error) string {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
-	return clean(err.Error())
-}
-
-const maxLogText = 200
-
-// clean makes one printable line of at most 200 bytes. Quotation marks stay as they are:
-// the log's handler has its own way with them.
-func clean(s string) string {
-	for len(s) > maxLogText || !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s[:min(len(s), maxLogText)], "")
-	}
-	quoted := strconv.QuoteToASCII(s)
-	quoted = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
-	return quoted[:min(len(quoted), maxLogText)]
 }
 
 // sameSecret compares in constant time.

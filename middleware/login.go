@@ -13,7 +13,7 @@ import (
 // It waits for the server's metadata where that is not known yet, 5 s at most.
 func (a *Authenticator) Login(w http.ResponseWriter, r *http.Request) {
 	if !isNavigation(r) {
-		a.refuse(w, r, "not_a_navigation")
+		a.refuse(w, r, &problem{status: http.StatusUnauthorized, reason: "not_a_navigation"})
 		return
 	}
 	if a.refresher.isClosed() {

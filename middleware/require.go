@@ -23,7 +23,7 @@ func (a *Authenticator) RequireSession(next http.Handler) http.Handler {
 			case isNavigation(r):
 				redirect(w, a.loginURL(r))
 			default:
-				a.refuse(w, r, "no_session")
+				a.refuse(w, r, &problem{status: http.StatusUnauthorized, reason: "no_session"})
 			}
 		})
 	})
