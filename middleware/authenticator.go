@@ -81,7 +81,8 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 }
 
 // Handler serves the four paths of the configuration, each under its exact spelling, and
-// hands every other request to next. A nil next answers 404.
+// hands every other request to next, without the headers that StripIdentityHeaders takes
+// away. A nil next answers 404.
 func (a *Authenticator) Handler(next http.Handler) http.Handler {
 	next = orNotFound(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -95,7 +96,7 @@ func (a *Authenticator) Handler(next http.Handler) http.Handler {
 		case a.config.BackchannelPath:
 			a.BackchannelLogout(w, r)
 		default:
-			next.ServeHTTP(w, r)
+			next.ServeHTTP(w, withoutIdentity(r))
 		}
 	})
 }

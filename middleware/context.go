@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/acp-go/acp/acpclient"
 )
@@ -50,4 +51,40 @@ func ContextWithTokens(ctx context.Context, t *acpclient.Tokens) context.Context
 	s.CreatedAt, s.ExpiresAt = now, now.Add(defaultAbsolute)
 	s.live = &liveSession{rec: newRecord(t, now)}
 	return withSession(ctx, nil, s)
+}
+
+// tokenKey is known to nobody else, as contextKey.
+type tokenKey struct{}
+
+// tokenContext is a context of its own, and not one of context.WithValue, to cost one
+// allocation. Each protector adds its own, which hides those outside of it.
+type tokenContext struct {
+	context.Context
+	token      *acpclient.AccessToken // nil: the innermost protector served without one
+	raw        string                 // what the verifier judged
+	verifiedBy any                    // protector.identity
+}
+
+func (c *tokenContext) Value(key any) any {
+	if key == (tokenKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// AccessTokenFromContext is the verified token that the innermost RequireBearer or
+// RequireSessionOrBearer found, or nil. Several requests may share it: do not change it.
+func AccessTokenFromContext(ctx context.Context) *acpclient.AccessToken {
+	if c, ok := ctx.Value(tokenKey{}).(*tokenContext); ok {
+		return c.token
+	}
+	return nil
+}
+
+// withoutToken hides the token of a protector further out.
+func withoutToken(r *http.Request) *http.Request {
+	if AccessTokenFromContext(r.Context()) == nil {
+		return r
+	}
+	return r.WithContext(&tokenContext{Context: r.Context()})
 }

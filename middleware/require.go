@@ -12,7 +12,11 @@ import (
 // is kept out of caches by `Cache-Control: no-store`, which next may replace. Inside
 // another RequireSession or LoadSession of the same Authenticator the session is not read again.
 func (a *Authenticator) RequireSession(next http.Handler) http.Handler {
-	next = orNotFound(next)
+	return a.requireSession(orNotFound(next), "")
+}
+
+// requireSession sends this challenge to whoever has no session and opens no page.
+func (a *Authenticator) requireSession(next http.Handler, challenge string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.with(w, r, func(r *http.Request, s *Session) {
 			switch {
@@ -23,7 +27,7 @@ func (a *Authenticator) RequireSession(next http.Handler) http.Handler {
 			case isNavigation(r):
 				redirect(w, a.loginURL(r))
 			default:
-				a.refuse(w, r, &problem{status: http.StatusUnauthorized, reason: "no_session"})
+				a.refuse(w, r, &problem{status: http.StatusUnauthorized, reason: "no_session", challenge: challenge})
 			}
 		})
 	})
@@ -47,6 +51,7 @@ func (a *Authenticator) LoadSession(next http.Handler) http.Handler {
 // with finds the session of a request, in the context or in the cookies, for as long as
 // serve runs.
 func (a *Authenticator) with(w http.ResponseWriter, r *http.Request, serve func(*http.Request, *Session)) {
+	r = withoutIdentity(r)
 	if s, known := a.sessionIn(r.Context()); known {
 		serve(r, s)
 		return
@@ -59,4 +64,69 @@ func (a *Authenticator) with(w http.ResponseWriter, r *http.Request, serve func(
 		defer s.live.detach()
 	}
 	serve(r.WithContext(withSession(r.Context(), a, s)), s)
+}
+
+// RequireSessionOrBearer returns a protector for handlers that browsers and programs call
+// alike: a request with a token is judged as RequireBearer does it, any other as
+// RequireSession does it (or LoadSession, with Optional), and one with both is refused with
+// 400, since nobody can tell for whom it speaks. SessionFromContext or AccessTokenFromContext
+// gives what was found, and the other one nil.
+//
+// The scopes, ACRValues and MaxAge of the options are asked of tokens alone. Refusals go
+// through Config.OnError where it is set. An Authorization header of a scheme that
+// holds no token, like the Basic of a proxy in front, is ignored. Options and error are those of RequireBearer.
+func (a *Authenticator) RequireSessionOrBearer(verifier TokenVerifier, o *BearerOptions) (func(http.Handler) http.Handler, error) {
+	var options BearerOptions
+	if o != nil {
+		options = *o
+	}
+	if options.Logger == nil {
+		options.Logger = a.config.Logger
+	}
+	p, err := newProtector(verifier, &options)
+	if err != nil {
+		return nil, err
+	}
+	p.refuse = func(w http.ResponseWriter, r *http.Request, err error) {
+		f := newFailure(err)
+		logFailure(p.options.Logger, r, f)
+		a.write(w, r, f, false)
+	}
+	return func(next http.Handler) http.Handler {
+		next = orNotFound(next)
+		bySession := a.requireSession(next, p.challenges.plain)
+		if p.options.Optional {
+			bySession = a.LoadSession(next)
+		}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Add("Vary", "Authorization")
+			c := readCredentials(r)
+			switch {
+			case c.kind == noCredentials || c.kind == inQuery || c.kind == otherScheme:
+				bySession.ServeHTTP(w, withoutToken(r))
+			case a.hasSession(r):
+				p.refuse(w, r, &problem{
+					status: http.StatusBadRequest, reason: "ambiguous_credentials", detail: "a session and a token in one request", challenge: p.challenges.request,
+				})
+			default:
+				p.serve(w, a.withoutSession(r), c, next)
+			}
+		})
+	}, nil
+}
+
+// hasSession looks without touching the browser's cookies.
+func (a *Authenticator) hasSession(r *http.Request) bool {
+	if s, known := a.sessionIn(r.Context()); known {
+		return s != nil
+	}
+	return a.find(a.cookies.read(r)).rec != nil
+}
+
+// withoutSession hides the session that another Authenticator found.
+func (a *Authenticator) withoutSession(r *http.Request) *http.Request {
+	if SessionFromContext(r.Context()) == nil {
+		return r
+	}
+	return r.WithContext(withSession(r.Context(), a, nil))
 }
