@@ -136,3 +136,13 @@ func Stale(t *acpclient.Tokens, issued, now time.Time, generation uint64, b byte
 	r.id[0] = b
 	return stale(r, now)
 }
+
+// Token is what a request shows, and whether it is exactly one token in the right place.
+func Token(r *http.Request) (token string, ok, absent bool) {
+	c := readCredentials(r)
+	return c.token, c.kind == bearerToken, c.kind == noCredentials
+}
+
+func QuotedString(s string) string { return quotedString(s) }
+
+const MaxBearerToken = maxBearerToken

@@ -44,6 +44,9 @@ func logText(err error) string { return clean(withoutURL(err)) }
 
 // withoutURL is an error's text without the URL that net/http puts into it, query and all.
 func withoutURL(err error) string {
+	if _, ours := err.(*problem); ours {
+		return err.Error() // what it wraps may say more than it does
+	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
