@@ -19,13 +19,13 @@ import (
 )
 
 // api is a server that remembers what came in.
-type api struct {
+type upstream struct {
 	*httptest.Server
 	seen []*http.Request
 }
 
-func newAPI(t *testing.T, answer http.HandlerFunc) *api {
-	a := &api{}
+func newUpstream(t *testing.T, answer http.HandlerFunc) *upstream {
+	a := &upstream{}
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.seen = append(a.seen, r)
 		answer(w, r)
@@ -45,9 +45,9 @@ func (a *app) inHandler(f func(w http.ResponseWriter, r *http.Request, s *middle
 func TestHTTPClient(t *testing.T) {
 	a := newApp(t, func(s *setup) { s.server.AccessTokenTTL = 5 * time.Minute })
 	a.login()
-	other := newAPI(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "stolen") })
-	var mine *api
-	mine = newAPI(t, func(w http.ResponseWriter, r *http.Request) {
+	other := newUpstream(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "stolen") })
+	var mine *upstream
+	mine = newUpstream(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/away":
 			http.Redirect(w, r, other.URL+"/take", http.StatusTemporaryRedirect)
@@ -120,7 +120,7 @@ func TestHTTPClient(t *testing.T) {
 func TestHTTPClientRefreshes(t *testing.T) {
 	a := newApp(t, func(s *setup) { s.server.AccessTokenTTL = 5 * time.Minute })
 	a.login()
-	things := newAPI(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Authorization")) })
+	things := newUpstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Authorization")) })
 	call := func(path string, body io.Reader) (w *httptest.ResponseRecorder, err error) {
 		w = a.inHandler(func(w http.ResponseWriter, r *http.Request, s *middleware.Session) {
 			var res *http.Response
@@ -179,7 +179,7 @@ func TestContextWithTokens(t *testing.T) {
 	a := newApp(t, nil)
 	id := a.server.IDToken(map[string]any{"sub": "carol", "name": "Carol"})
 	tokens := &acpclient.Tokens{Token: &oauth2.Token{AccessToken: "access", TokenType: "bearer", Expiry: time.Now().Add(time.Hour)}, IDToken: id}
-	things := newAPI(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Authorization")) })
+	things := newUpstream(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Authorization")) })
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := middleware.SessionFromContext(r.Context())
 		var claims map[string]any
