@@ -63,7 +63,8 @@ const maxLogoutURL = 4 << 10
 // LogoutURL is where to send the browser to end its session at the server, too
 // (OpenID Connect RP-Initiated Logout 2). The ID token goes along as a hint, but not in
 // a URL of more than 4 KiB. nil tokens, or tokens without ID token, send none. A server without the
-// endpoint gives errors.ErrUnsupported; other errors are those of Metadata.
+// endpoint gives errors.ErrUnsupported, one whose endpoint already has a parameter of ours
+// ErrInvalidResponse; other errors are those of Metadata.
 func (c *Client) LogoutURL(ctx context.Context, t *Tokens, o *LogoutOptions) (string, error) {
 	m, err := c.meta.value(ctx)
 	if err != nil {
@@ -80,8 +81,18 @@ func (c *Client) LogoutURL(ctx context.Context, t *Tokens, o *LogoutOptions) (st
 		}
 	}
 	separator := "?"
-	if strings.Contains(m.EndSessionEndpoint, "?") {
+	if _, own, ok := strings.Cut(m.EndSessionEndpoint, "?"); ok {
 		separator = "&"
+		// No parameter is sent twice: which of the two counts would be the server's guess.
+		values, err := url.ParseQuery(own)
+		if err != nil {
+			return "", invalidResponse("metadata", "end_session_endpoint has a malformed query")
+		}
+		for _, name := range []string{"client_id", "id_token_hint", "post_logout_redirect_uri", "state"} {
+			if values.Has(name) {
+				return "", invalidResponse("metadata", "end_session_endpoint already has the parameter "+name)
+			}
+		}
 	}
 	address := m.EndSessionEndpoint + separator + query.Encode()
 	if t != nil && t.IDToken != "" {

@@ -73,6 +73,20 @@ func TestLogoutURLForms(t *testing.T) {
 	}
 }
 
+// LO-02: the server's own metadata cannot put a hint or a target beside ours.
+func TestLogoutURLOfAnEndpointWithOurParameters(t *testing.T) {
+	for _, query := range []string{"client_id=evil", "x=1&id_token_hint=evil", "post_logout_redirect_uri=https%3A%2F%2Fevil.example", "st%61te=evil", "a;b"} {
+		t.Run(query, func(t *testing.T) {
+			r := newRig(t, nil, nil)
+			r.OnMetadata(func(m map[string]any) { m["end_session_endpoint"] = "https://as.example/bye?" + query })
+			got, err := r.client.LogoutURL(t.Context(), nil, nil)
+			if got != "" || !errors.Is(err, acpclient.ErrInvalidResponse) || acpclient.Reason(err) != "metadata" {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+}
+
 func TestRevoke(t *testing.T) {
 	r := newRig(t, nil, nil)
 	tokens := r.login()
