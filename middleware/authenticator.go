@@ -82,18 +82,19 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 
 // Handler serves the four paths of the configuration, each under its exact spelling, and
 // hands every other request to next, without the headers that StripIdentityHeaders takes
-// away. A nil next answers 404.
+// away. Other spellings of the callback's path get 404: a ServeMux would redirect them to it,
+// code and state in the Location. A nil next answers 404.
 func (a *Authenticator) Handler(next http.Handler) http.Handler {
 	next = orNotFound(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.EscapedPath() {
-		case a.config.LoginPath:
+		switch path := r.URL.EscapedPath(); {
+		case path == a.config.LoginPath:
 			a.Login(w, r)
-		case a.config.CallbackPath:
+		case resource(path) == resource(a.config.CallbackPath):
 			a.Callback(w, r)
-		case a.config.LogoutPath:
+		case path == a.config.LogoutPath:
 			a.Logout(w, r)
-		case a.config.BackchannelPath:
+		case path == a.config.BackchannelPath:
 			a.BackchannelLogout(w, r)
 		default:
 			next.ServeHTTP(w, withoutIdentity(r))
