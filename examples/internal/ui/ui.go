@@ -29,6 +29,9 @@ const Anywhere = "*"
 // Secure sets the headers of a page on h. A form may post to this origin, and
 // its answer may redirect there; formTargets are the URLs whose origins are
 // allowed besides. A script runs only when it is the given one; "" allows none.
+//
+// A page with a form of ours needs <meta name="referrer" content="same-origin"> in its
+// head, as only there it can say so: under no-referrer browsers post with "Origin: null".
 func Secure(h http.Header, script string, formTargets ...string) {
 	policy := []string{
 		"default-src 'none'",
@@ -51,8 +54,7 @@ func Secure(h http.Header, script string, formTargets ...string) {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", strings.Join(policy, "; "))
 	h.Set("Cache-Control", "no-store")
-	// Not no-referrer: with it, browsers post our own forms with "Origin: null".
-	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 }
