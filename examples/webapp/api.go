@@ -2,10 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/acp-go/acp/middleware"
@@ -20,13 +25,14 @@ const (
 type apiCaller struct {
 	url    string
 	auth   *middleware.Authenticator
+	log    *slog.Logger
 	client *http.Client
 }
 
-func newAPICaller(c config, auth *middleware.Authenticator) *apiCaller {
+func newAPICaller(c config, auth *middleware.Authenticator, log *slog.Logger) *apiCaller {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: c.rootCAs, MinVersion: tls.VersionTLS12}
-	return &apiCaller{url: c.apiURL, auth: auth, client: &http.Client{
+	return &apiCaller{url: c.apiURL, auth: auth, log: log, client: &http.Client{
 		Transport: transport,
 		// The token is for this API and not for whom it points to.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -37,7 +43,9 @@ func newAPICaller(c config, auth *middleware.Authenticator) *apiCaller {
 // it has expired, and shows what the API answered.
 func (a *apiCaller) call(w http.ResponseWriter, r *http.Request) {
 	if a.url == "" {
-		problem(w, http.StatusNotFound, "There is no API to call", "Set ACP_API_URL.")
+		write(w, "application/problem+json", http.StatusNotFound, map[string]any{
+			"type": "about:blank", "title": "There is no API to call", "status": http.StatusNotFound, "detail": "Set ACP_API_URL.",
+		})
 		return
 	}
 	token, err := middleware.SessionFromContext(r.Context()).AccessToken(r.Context())
@@ -51,9 +59,9 @@ func (a *apiCaller) call(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		w.Header().Set("Retry-After", "5")
-		problem(w, http.StatusServiceUnavailable, "The API does not answer", "It took longer than 5 seconds.")
+		a.fail(w, http.StatusGatewayTimeout, err)
 	case err != nil:
-		problem(w, http.StatusBadGateway, "The API cannot be reached", "It did not answer, or not as an API should.")
+		a.fail(w, http.StatusBadGateway, err)
 	default:
 		writeJSON(w, http.StatusOK, struct {
 			Status int    `json:"status"`
@@ -81,12 +89,21 @@ func (a *apiCaller) ask(ctx context.Context, token string) (int, string, error) 
 	return response.StatusCode, string(body), err
 }
 
-// problem is an error for a script (RFC 9457).
-func problem(w http.ResponseWriter, status int, title, detail string) {
-	write(w, "application/problem+json", status, struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{"about:blank", title, status, detail})
+// fail answers as the middleware does: a reference, under which the log has the reason.
+func (a *apiCaller) fail(w http.ResponseWriter, status int, err error) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // without the URL
+	}
+	reference := rand.Text()[:12]
+	a.log.Warn("the API was not reached, or answered too much", "reference", reference, "status", status, "error", fmt.Sprintf("%.200q", err.Error()))
+	body, _ := json.Marshal(struct { // cannot fail
+		Type      string `json:"type"`
+		Title     string `json:"title"`
+		Status    int    `json:"status"`
+		Reference string `json:"reference"`
+	}{"about:blank", http.StatusText(status), status, reference})
+	private(w.Header())
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the browser is gone
 }

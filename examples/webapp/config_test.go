@@ -9,6 +9,8 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -106,6 +108,26 @@ func TestWrongSettings(t *testing.T) {
 		"listen with a named port":     {settings("ACP_LISTEN=127.0.0.1:http"), "ACP_LISTEN"},
 		"listen port too high":         {settings("ACP_LISTEN=127.0.0.1:65536"), "ACP_LISTEN"},
 		"API relative":                 {settings("ACP_API_URL=accounts"), "ACP_API_URL"},
+		"cookie key is text":           {settings("ACP_COOKIE_KEY=" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat(canary, 6)[:32]))), "ACP_COOKIE_KEY"}, // SE-03
+		"cookie key is an example":     {settings("ACP_COOKIE_KEY=" + base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\xff", 32)))), "ACP_COOKIE_KEY"},     // SE-03
+		"cookie key twice":             {settings("ACP_COOKIE_KEY=" + good + "," + good), "ACP_COOKIE_KEY"},
+		"scope with a quote":           {settings("ACP_SCOPES=openid \"" + canary), "ACP_SCOPES"},
+		"scope not in ASCII":           {settings("ACP_SCOPES=openid ä" + canary), "ACP_SCOPES"},
+		"client id with a control":     {settings("ACP_CLIENT_ID=\x01" + canary), "ACP_CLIENT_ID"},
+		"secret with a line break":     {settings("ACP_CLIENT_SECRET=" + canary + "\n"), "ACP_CLIENT_SECRET"},
+		"issuer with a space":          {settings("ACP_ISSUER=https://acp.example/a " + canary), "ACP_ISSUER"},
+		"issuer without a host":        {settings("ACP_ISSUER=https://:443/" + canary), "ACP_ISSUER"},
+		"issuer's port too high":       {settings("ACP_ISSUER=https://acp.example:65536/" + canary), "ACP_ISSUER"},
+		"redirect not in ASCII":        {settings("ACP_REDIRECT_URL=https://app.example/ä" + canary), "ACP_REDIRECT_URL"},
+		"redirect without a path":      {settings("ACP_REDIRECT_URL=https://" + canary + ".example"), "ACP_REDIRECT_URL"},
+		"redirect to the login":        {settings("ACP_REDIRECT_URL=https://" + canary + ".example/login"), "ACP_REDIRECT_URL"},
+		"redirect to the logout":       {settings("ACP_REDIRECT_URL=https://" + canary + ".example/logout"), "ACP_REDIRECT_URL"},
+		"redirect to a page":           {settings("ACP_REDIRECT_URL=https://" + canary + ".example/profile"), "ACP_REDIRECT_URL"},
+		"redirect to the API":          {settings("ACP_REDIRECT_URL=https://" + canary + ".example/api/me"), "ACP_REDIRECT_URL"},
+		"redirect with dots":           {settings("ACP_REDIRECT_URL=https://" + canary + ".example/a/../callback"), "ACP_REDIRECT_URL"},
+		"redirect with two slashes":    {settings("ACP_REDIRECT_URL=https://" + canary + ".example//callback"), "ACP_REDIRECT_URL"},
+		"listen elsewhere":             {settings("ACP_LISTEN=192.0.2.1:0"), "ACP_LISTEN"},
+		"unknown, with a line break":   {settings("ACP_A\nB=" + canary), `ACP_A\nB`},
 		"API by http":                  {settings("ACP_API_URL=http://api.example/accounts"), "ACP_API_URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -120,10 +142,26 @@ func TestWrongSettings(t *testing.T) {
 			if !strings.HasPrefix(message, "webapp: "+row.variable+": ") || strings.Count(message, "\n") != 1 {
 				t.Errorf("not one line that names %s:\n%s", row.variable, message)
 			}
-			if strings.Contains(message, canary) || strings.Contains(message, good) || stdout.String() != "" {
+			if strings.Contains(message, canary) || strings.Contains(message, good) || strings.Contains(message, "192.0.2.1") || stdout.String() != "" {
 				t.Errorf("it says too much:\n%s%s", message, stdout.String())
 			}
 		})
+	}
+}
+
+// A port that is taken is no wrong setting: the next start may succeed.
+func TestListenerInUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	var stderr strings.Builder
+	if status := run(t.Context(), settings("ACP_LISTEN="+taken.Addr().String()), io.Discard, &stderr); status != 1 {
+		t.Errorf("exit status %d", status)
+	}
+	if message := stderr.String(); !strings.HasPrefix(message, "webapp: ACP_LISTEN: ") || strings.Count(message, "\n") != 1 || strings.Contains(message, taken.Addr().String()) {
+		t.Errorf("not one line that names ACP_LISTEN alone: %s", message)
 	}
 }
 

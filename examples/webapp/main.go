@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"path"
 	"syscall"
 
 	"github.com/acp-go/acp/acpclient"
@@ -48,18 +49,50 @@ func login(c config, log *slog.Logger) (*acpclient.Client, *middleware.Authentic
 // routes is the application: public pages, pages for signed-in users, and around
 // both the authenticator, which serves /login, the callback, /logout and
 // /backchannel-logout itself.
-func routes(c config, auth *middleware.Authenticator) http.Handler {
-	api := newAPICaller(c, auth)
+func routes(c config, auth *middleware.Authenticator, log *slog.Logger) http.Handler {
+	api := newAPICaller(c, auth, log)
+	users := http.NewServeMux()
+	users.HandleFunc("GET /profile", profile)
+	users.HandleFunc("GET /api/me", me)
+	users.HandleFunc("GET /api/call", api.call)
+
+	// Without a method: a stranger gets 401 for any, and only users learn which there are.
 	mux := http.NewServeMux()
+	mux.Handle("/profile", auth.RequireSession(users))
+	mux.Handle("/api/me", auth.RequireSession(users))
+	mux.Handle("/api/call", auth.RequireSession(users))
 	mux.Handle("GET /{$}", auth.LoadSession(http.HandlerFunc(home)))
 	mux.Handle("GET /", auth.LoadSession(http.HandlerFunc(nothing)))
-	mux.Handle("GET /profile", auth.RequireSession(http.HandlerFunc(profile)))
-	mux.Handle("GET /api/me", auth.RequireSession(http.HandlerFunc(me)))
-	mux.Handle("GET /api/call", auth.RequireSession(http.HandlerFunc(api.call)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
-	return auth.Handler(mux)
+	return exactly(auth.Handler(mux))
+}
+
+// exactly gives each answer the headers of private, and refuses the paths that a ServeMux
+// would redirect to a cleaner one, query and all.
+func exactly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		private(w.Header())
+		if !isClean(r.URL.Path) {
+			http.NotFound(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// isClean holds for a path without dot segments and empty ones.
+func isClean(p string) bool {
+	clean := path.Clean(p)
+	return p == clean || p == clean+"/" && clean != "/"
+}
+
+// private keeps an answer out of caches and out of the Referer header.
+func private(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
 }
 
 // me tells a script of the page who is signed in.
@@ -73,9 +106,8 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 }
 
 func write(w http.ResponseWriter, contentType string, status int, v any) {
+	private(w.Header())
 	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v) // the browser is gone
 }

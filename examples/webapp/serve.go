@@ -8,8 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -37,8 +37,9 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 	}
 	listener, err := net.Listen("tcp", c.listen)
 	if err != nil {
-		fmt.Fprintf(stderr, "webapp: ACP_LISTEN: %v\n", err)
-		return failed
+		reason, status := listenProblem(err)
+		fmt.Fprintf(stderr, "webapp: ACP_LISTEN: %s\n", reason)
+		return status
 	}
 	defer listener.Close()
 	if c.issuer == "" {
@@ -51,8 +52,7 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 	}
 	client, auth, err := login(c, log)
 	if err != nil {
-		// What the variables' own checks let pass, in the words of the packages.
-		fmt.Fprintf(stderr, "webapp: ACP_ settings: %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+		fmt.Fprintf(stderr, "webapp: %v\n", inOurWords(err))
 		return misspelled
 	}
 
@@ -62,16 +62,30 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 	} else {
 		fmt.Fprintf(stdout, "The web application is at    http://%s/\nIts authorization server is  %s\n", listener.Addr(), c.issuer)
 	}
-	err = serve(ctx, listener, routes(c, auth), log)
+	err = serve(ctx, listener, routes(c, auth, log), log)
 
 	closing, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	// Sessions that are being refreshed come first: they need the client.
-	if err := errors.Join(err, auth.Close(closing), client.Close(closing)); err != nil {
+	if err := errors.Join(auth.Close(closing), client.Close(closing)); err != nil {
+		log.Warn("calls to the authorization server were cut off at the end", "error", err)
+	}
+	if err != nil {
 		log.Error("the end was not clean", "error", err)
 		return failed
 	}
 	return ok
+}
+
+// listenProblem says why without the address, and what that means for the exit status.
+func listenProblem(err error) (reason string, status int) {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "another program listens there", failed
+	case errors.Is(err, syscall.EACCES):
+		return "this user may not listen there", failed
+	}
+	return "is not an address of this machine", misspelled
 }
 
 // serve answers until ctx is done, then lets the requests in flight end.
@@ -85,7 +99,9 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ConnState:         waiting.note,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" is answered like anything else
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
