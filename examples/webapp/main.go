@@ -50,22 +50,24 @@ func login(c config, log *slog.Logger) (*acpclient.Client, *middleware.Authentic
 // both the authenticator, which serves /login, the callback, /logout and
 // /backchannel-logout itself.
 func routes(c config, auth *middleware.Authenticator, log *slog.Logger) http.Handler {
-	api := newAPICaller(c, auth, log)
+	public := http.NewServeMux()
+	public.HandleFunc("GET /{$}", home)
+	public.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
 	users := http.NewServeMux()
 	users.HandleFunc("GET /profile", profile)
 	users.HandleFunc("GET /api/me", me)
-	users.HandleFunc("GET /api/call", api.call)
+	users.HandleFunc("GET /api/call", newAPICaller(c, auth, log).call)
 
 	// Without a method: a stranger gets 401 for any, and only users learn which there are.
 	mux := http.NewServeMux()
 	mux.Handle("/profile", auth.RequireSession(users))
 	mux.Handle("/api/me", auth.RequireSession(users))
 	mux.Handle("/api/call", auth.RequireSession(users))
-	mux.Handle("GET /{$}", auth.LoadSession(http.HandlerFunc(home)))
-	mux.Handle("GET /", auth.LoadSession(http.HandlerFunc(nothing)))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
+	mux.Handle("/healthz", public)
+	mux.Handle("/{$}", auth.LoadSession(public))
+	mux.Handle("/", auth.LoadSession(http.HandlerFunc(nothing)))
 	return exactly(auth.Handler(mux))
 }
 
