@@ -2,6 +2,7 @@ package acpclient
 
 import (
 	"crypto/subtle"
+	"errors"
 	"net/url"
 	"slices"
 	"unicode/utf8"
@@ -46,7 +47,11 @@ func (c *Client) judgeCallback(m *Metadata, flow *Flow, callback url.Values) (co
 		}
 	}
 	if callback.Has("error") {
-		return "", callbackError(callback)
+		err := callbackError(callback)
+		if e, ok := errors.AsType[*Error](err); ok {
+			e.scrub([]string{flow.State, flow.Nonce, flow.Verifier, callback.Get("code")})
+		}
+		return "", err
 	}
 	code = callback.Get("code")
 	if code == "" || len(code) > maxCode || !printable(code) {

@@ -295,6 +295,34 @@ func TestCallbackErrors(t *testing.T) {
 	r.asked(acptest.TokenEndpoint, 0)
 }
 
+// LG-01: what the flow holds goes into no field of the error, should the server send it back.
+func TestCallbackErrorEchoes(t *testing.T) {
+	for _, name := range []string{"error_description", "error_cause", "cause", "error_hint", "trace_id"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil, nil)
+			flow, v := r.callback(nil)
+			secrets := []string{flow.State, flow.Nonce, flow.Verifier, v.Get("code")}
+			for _, secret := range secrets {
+				v.Set("error", "x")
+				v.Set(name, "a:"+secret)
+				_, err := r.client.Exchange(t.Context(), flow, v)
+				e, ok := errors.AsType[*acpclient.Error](err)
+				if !ok {
+					t.Fatal(err)
+				}
+				if all := strings.Join(fields(e), " ") + err.Error(); strings.Contains(all, secret) || !strings.Contains(all, "a:") {
+					t.Errorf("%q", all)
+				}
+			}
+			v.Set("trace_id", strings.Repeat("a", 65))
+			_, err := r.client.Exchange(t.Context(), flow, v)
+			if e, ok := errors.AsType[*acpclient.Error](err); !ok || e.TraceID != "" {
+				t.Errorf("a trace id of 65 bytes: %v", err)
+			}
+		})
+	}
+}
+
 func fields(e *acpclient.Error) []string {
 	return []string{e.Code, e.Description, e.Cause, e.Hint, e.TraceID}
 }

@@ -67,15 +67,18 @@ func tokenRun(s string) int {
 	return len(s)
 }
 
-// cleanID keeps what an identifier like a trace id may hold, at most 64 bytes of it.
+// cleanID keeps what an identifier like a trace id may hold. More than 64 bytes are none,
+// and the start of a secret that scrub would not find.
 func cleanID(s string) string {
-	s = strings.Map(func(r rune) rune {
+	if len(s) > 64 {
+		return ""
+	}
+	return strings.Map(func(r rune) rune {
 		if r < 0x80 && (tokenRun(string(r)) == 1 || r == ':') {
 			return r
 		}
 		return -1
-	}, cut(s, 64))
-	return s
+	}, s)
 }
 
 // cut shortens s to at most n bytes without splitting a rune.
