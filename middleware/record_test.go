@@ -57,7 +57,7 @@ func hostileRecords() []struct {
 		{"nothing", nil, false},
 		{"the version alone", []byte{1}, false},
 		{"an older version", recordOf(0, times, empty), false},
-		{"a newer version", recordOf(2, times, empty), false}, // SE-28's part without a store
+		{"a newer version", recordOf(2, times, empty), false},
 		{"JSON", []byte(`{"access_token":"x"}`), false},
 		{"gob", []byte("\x0c\xff\x81\x02\x01\x02\xff\x82\x00\x01\x10"), false},
 		{"one byte short", good[:len(good)-1], false},
