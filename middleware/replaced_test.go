@@ -85,7 +85,7 @@ func TestDeadSessionIsCleared(t *testing.T) { // SE-20
 	}
 }
 
-// A login that is only begun takes nothing away: any site can begin one (LO-01). One
+// A login that is only begun takes nothing away: any site can begin one. One
 // that ends replaces the session, all cookies of a longer one included.
 func TestNewLoginReplacesSession(t *testing.T) { // SE-20 SE-09
 	for _, mode := range []string{"query", "form_post"} {
