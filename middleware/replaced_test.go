@@ -104,7 +104,7 @@ func TestNewLoginReplacesSession(t *testing.T) { // SE-20 SE-09
 					t.Fatal(dropped)
 				}
 			}
-			begun := a.callback(a.browser, "/login?return_to=/profile")
+			a.callback(a.browser, "/login?return_to=/profile")
 			if len(a.cookies(sessionPrefix)) != len(long) {
 				t.Error("SE-20: a login that was only begun touched the session")
 			}
@@ -112,7 +112,7 @@ func TestNewLoginReplacesSession(t *testing.T) { // SE-20 SE-09
 				t.Errorf("SE-20: the session during a login: %q", p.Body())
 			}
 			a.server.SetUser(acptest.User{Subject: "bob"})
-			begun = a.callback(a.browser, "/login?return_to=/profile")
+			begun := a.callback(a.browser, "/login?return_to=/profile")
 			asked := a.server.Count(acptest.AuthorizeEndpoint)
 			if p := begun.Follow(); p.Body() != "bob" || a.server.Count(acptest.AuthorizeEndpoint) != asked {
 				t.Errorf("SE-20: ended as %q, after %d more authorize requests", p.Body(), a.server.Count(acptest.AuthorizeEndpoint)-asked)
