@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ type Authenticator struct {
 	now    func() time.Time
 
 	issuer         string
-	expectedIssuer string // "" where it is the same
+	expectedIssuer string // the iss of tokens and callbacks
 	origin         string // of the redirect URL; "" without one
 	formPost       bool
 	own            []string // decoded paths that no login may return to
@@ -48,7 +49,7 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 	}
 	a := &Authenticator{
 		client: client, config: config, now: wallClock,
-		issuer: registered.Issuer, expectedIssuer: registered.ExpectedIssuer, formPost: registered.ResponseMode == "form_post",
+		issuer: registered.Issuer, expectedIssuer: cmp.Or(registered.ExpectedIssuer, registered.Issuer), formPost: registered.ResponseMode == "form_post",
 		own: config.ownPaths(),
 	}
 	secure := true

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/acp-go/acp/acpclient"
@@ -18,13 +19,9 @@ const (
 	maxCallbackQuery = 16 << 10
 	maxCallbackForm  = 64 << 10
 	maxState         = 512
-)
 
-// outcome is what became of a login whose callback came. done is closed when it is known.
-type outcome struct {
-	done     chan struct{}
-	returnTo string // "" when the login failed; read after done
-}
+	exchangeTimeout = 10 * time.Second // code and keys together
+)
 
 // Callback takes the browser back: it redeems the code, opens the session and sends the
 // browser on to where the login was asked to return to. A callback is used once. A second
@@ -53,25 +50,25 @@ func (a *Authenticator) Callback(w http.ResponseWriter, r *http.Request) {
 	p := a.cookies.read(r)
 	tx, err := a.findTransaction(w.Header(), p, state)
 	if before, ok := a.memory.used.get(keyOf(state)); ok {
-		a.replay(w, r, p, before)
+		a.replay(w, r, p, err == nil, before)
 		return
 	}
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	mine := &outcome{done: make(chan struct{})}
+	mine := newOutcome()
 	before, first := a.memory.used.putNew(keyOf(state), mine, tx.flow.Expiry)
 	if !first {
-		a.replay(w, r, p, before)
+		a.replay(w, r, p, true, before)
 		return
 	}
-	defer close(mine.done)
-	if err := a.finish(w, r, p, tx, values); err != nil {
+	var rec *record
+	defer func() { mine.settle(rec, tx.flow.ReturnTo) }()
+	if rec, err = a.finish(w, r, p, tx, values); err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	mine.returnTo = tx.flow.ReturnTo
 	redirect(w, tx.flow.ReturnTo)
 }
 
@@ -139,25 +136,29 @@ func callbackState(values url.Values) (string, error) {
 	return states[0], nil
 }
 
-// finish turns the callback into a session. Nothing is written before all of it held.
-func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presented, tx *transaction, values url.Values) error {
-	tokens, err := a.client.Exchange(r.Context(), &tx.flow, values)
+// finish turns the callback into a session. Nothing is written before all of it held. A
+// browser that leaves meanwhile does not stop it: the code is used up, and it may come back.
+func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presented, tx *transaction, values url.Values) (*record, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), exchangeTimeout)
+	defer cancel()
+	tokens, err := a.client.Exchange(ctx, &tx.flow, values)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	now := a.now()
-	rec := newRecord(tokens, now)
-	s := a.newSession(rec)
+	s := a.newSession(newRecord(tokens, now))
 	if err := a.callOnLogin(r, s, tokens); err != nil {
-		return err
+		a.refresher.revoke(s.live.current().tokens) // nobody will use them
+		return nil, err
 	}
-	rec = s.live.current() // OnLogin may have used, and refreshed, the access token
+	rec := s.live.current() // OnLogin may have used, and refreshed, the access token
 	held := p.held()
 	if r.Method == http.MethodPost {
 		held = everyChunk // a post from another site does not show the session that is there
 	}
-	if err := a.writeSession(w.Header(), held, rec, now); err != nil {
-		return err
+	if _, err := a.writeSession(w.Header(), held, rec, now); err != nil {
+		a.refresher.revoke(rec.tokens)
+		return nil, err
 	}
 	// A response still under way could otherwise bring the user of before back.
 	if old, _, ok := a.join(p); ok {
@@ -166,7 +167,7 @@ func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presen
 	if tx.before != (sessionID{}) {
 		a.refresher.end(&record{id: tx.before, created: now}, everyGeneration)
 	}
-	return nil
+	return rec, nil
 }
 
 // callOnLogin turns a panic into an error: nobody is logged in by it, and the browser is told.
@@ -187,17 +188,23 @@ func (a *Authenticator) callOnLogin(r *http.Request, s *Session, t *acpclient.To
 	return nil
 }
 
-// replay answers a callback that was used before, without asking the server again.
-func (a *Authenticator) replay(w http.ResponseWriter, r *http.Request, p *presented, before *outcome) {
-	select {
-	case <-before.done:
-	case <-r.Context().Done():
-		a.fail(w, r, context.Cause(r.Context()))
-		return
+// replay answers a callback that was used before, without asking the server again. starter
+// says that this browser still holds the login's cookie.
+func (a *Authenticator) replay(w http.ResponseWriter, r *http.Request, p *presented, starter bool, before *outcome) {
+	returnTo, rec, err := before.wait(r.Context())
+	switch {
+	case err != nil:
+		a.fail(w, r, err)
+	case returnTo != "" && a.find(p).rec != nil:
+		redirect(w, returnTo)
+	case rec != nil && starter:
+		// A reload while the first one was under way: the browser dropped that one's answer.
+		if _, err := a.writeSession(w.Header(), p.held(), rec, a.now()); err != nil {
+			a.fail(w, r, err)
+			return
+		}
+		redirect(w, returnTo)
+	default:
+		a.fail(w, r, invalidCallback("state_replayed", "this callback was used before"))
 	}
-	if before.returnTo != "" && a.find(p).rec != nil {
-		redirect(w, before.returnTo)
-		return
-	}
-	a.fail(w, r, invalidCallback("state_replayed", "this callback was used before"))
 }

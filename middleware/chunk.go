@@ -94,12 +94,13 @@ func (a *Authenticator) joinFrom(first string, p *presented) (r *record, newest,
 	return r, newest, ok
 }
 
-// writeSession sets a session's cookies, and deletes those that a longer one left. The
-// browser may hold one more than it showed, when two responses crossed: that one goes, too.
-func (a *Authenticator) writeSession(h http.Header, held chunkSet, r *record, now time.Time) error {
+// writeSession sets a session's cookies, deletes those that a longer one left, and returns
+// those that the browser holds then. The browser may hold one more than it showed, when two
+// responses crossed: that one goes, too.
+func (a *Authenticator) writeSession(h http.Header, held chunkSet, r *record, now time.Time) (chunkSet, error) {
 	chunks, err := a.split(r)
 	if err != nil {
-		return err
+		return held, err
 	}
 	lifetime := a.end(r).Sub(now)
 	for i, c := range chunks {
@@ -111,7 +112,7 @@ func (a *Authenticator) writeSession(h http.Header, held chunkSet, r *record, no
 			a.cookies.remove(h, a.cookies.chunk(i))
 		}
 	}
-	return nil
+	return 1<<len(chunks) - 1, nil
 }
 
 // clearSession deletes the cookies that the browser holds.

@@ -44,7 +44,8 @@ type Config struct {
 	PostLogoutRedirectURL string
 
 	// IdleTimeout ends a session that is not used, AbsoluteTimeout any session, counted
-	// from its login. 0 means 8 h and 24 h.
+	// from its login. 0 means 8 h and 24 h. The last use is known to the minute, or to a tenth
+	// of IdleTimeout where that is less.
 	IdleTimeout, AbsoluteTimeout time.Duration
 
 	// Authorize is sent with each login; its ReturnTo is ignored. nil sends nothing more.
@@ -86,6 +87,9 @@ func (c *Config) settle(redirectURL string) error {
 	}
 	c.settleTimes(bad)
 	c.settlePaths(redirectURL, bad)
+	if err := c.Authorize.Check(); err != nil {
+		bad("Authorize", "%w", err)
+	}
 	if u := c.PostLogoutRedirectURL; u != "" && !usableURL(u) {
 		bad("PostLogoutRedirectURL", "is not an absolute https URL (http on loopback) without fragment")
 	}

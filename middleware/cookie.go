@@ -79,6 +79,16 @@ func replace(h http.Header, k *http.Cookie) {
 	h["Set-Cookie"] = append(kept, k.String())
 }
 
+// decided tells whether a response already says something of the session's cookies.
+func (c *cookieRules) decided(h http.Header) bool {
+	for _, line := range h["Set-Cookie"] {
+		if name, _, _ := strings.Cut(line, "="); c.chunkIndex(name) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // presented is what a request brought of ours.
 type presented struct {
 	chunks [maxChunks][]string // copies of a session's cookies

@@ -1,7 +1,9 @@
 package middleware
 
 import (
+	"context"
 	"net/http"
+	"runtime"
 	"time"
 
 	"github.com/acp-go/acp/acpclient"
@@ -108,6 +110,21 @@ func TransactionRoundTrip(f acpclient.Flow, now time.Time) (acpclient.Flow, bool
 		return f, false
 	}
 	return t.flow, true
+}
+
+// WaitForReplay returns once a second callback of this state waits for the first.
+func (a *Authenticator) WaitForReplay(ctx context.Context, state string) error {
+	for ; ctx.Err() == nil; runtime.Gosched() {
+		if o, ok := a.memory.used.get(keyOf(state)); ok {
+			o.mu.Lock()
+			waiting := o.waiting
+			o.mu.Unlock()
+			if waiting > 0 {
+				return nil
+			}
+		}
+	}
+	return ctx.Err()
 }
 
 // HasSession tells whether a request carries a session that would be served.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -120,6 +121,9 @@ func statusOf(err error) int {
 		return http.StatusGatewayTimeout
 	case errors.Is(err, acpclient.ErrUnavailable), errors.Is(err, acpclient.ErrClosed), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
+	}
+	if _, ok := errors.AsType[*url.Error](err); ok { // an API that was called for the user
+		return http.StatusBadGateway
 	}
 	return http.StatusInternalServerError
 }

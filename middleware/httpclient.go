@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
 	"time"
@@ -15,7 +16,8 @@ const (
 )
 
 // HTTPClient calls an API as the user: it sends AccessToken with each request, in the
-// Authorization header alone (RFC 6750 2.1). It follows redirects only within the first request's
+// Authorization header alone (RFC 6750 2.1), over https, or over http to loopback. What AccessToken
+// says of goroutines and of the response holds here, too. It follows redirects only within the first request's
 // origin, so that the token reaches nobody else. Requests end after 30 s. It trusts
 // acpclient.Config.RootCAs, or uses its Transport. Errors are those of AccessToken, wrapped in *url.Error.
 func (s *Session) HTTPClient() *http.Client {
@@ -40,8 +42,13 @@ type userTransport struct {
 	base    http.RoundTripper
 }
 
+var errPlainHTTP = errors.New("middleware: an access token is not sent over http, but to loopback")
+
 func (t *userTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	token, err := t.session.AccessToken(r.Context())
+	token, err := "", errPlainHTTP
+	if r.URL.Scheme == "https" || onLoopback(r.URL) {
+		token, err = t.session.AccessToken(r.Context())
+	}
 	if err != nil {
 		if r.Body != nil {
 			r.Body.Close()

@@ -152,7 +152,7 @@ func TestHTTPClientRefreshes(t *testing.T) {
 	a.server.RevokeTokens()
 	a.clock.advance(3 * time.Second)
 	w, err = call("/", nil)
-	if !errors.Is(err, middleware.ErrSessionEnded) || w.Code != 303 || w.Header().Get("Location") != "/login?return_to=%2Fx" || !deletes(w.Header(), sessionPrefix) {
+	if !errors.Is(err, middleware.ErrSessionEnded) || w.Code != 303 || w.Header().Get("Location") != "/login?return_to=%2Fx" || !deletes(w.Header(), sessionPrefix+"=") {
 		t.Errorf("revoked: %d to %q, %v", w.Code, w.Header().Get("Location"), err)
 	}
 	if _, ok := errors.AsType[*url.Error](err); !ok || len(things.seen) != asked {

@@ -43,6 +43,15 @@ func (m *memory) hasEnded(r *record) bool {
 	return ok && r.generation <= upTo
 }
 
+// end ends a session up to a generation. What was ended for longer stays so: a refresh that
+// the logout itself made fail must not take the logout back.
+func (m *memory) end(id sessionID, upTo uint64, expiry time.Time) {
+	before, _ := m.ended.get(id)
+	m.ended.put(id, max(before, upTo), expiry)
+	m.latest.remove(id)
+	m.backoffs.remove(id)
+}
+
 // newest is the record with the newest tokens that this process knows.
 func (m *memory) newest(r *record) *record {
 	known, ok := m.latest.get(r.id)

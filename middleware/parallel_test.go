@@ -275,7 +275,7 @@ func TestCloseDuringRefresh(t *testing.T) { // RL-21
 	}
 	a.clock.advance(6 * time.Minute)
 	code, _, h := a.get("/token", next)
-	if code != 503 || deletes(h, sessionPrefix) || h.Get("Retry-After") == "" || a.server.Count(acptest.TokenEndpoint) != tokens+1 {
+	if code != 503 || deletes(h, sessionPrefix+"=") || h.Get("Retry-After") == "" || a.server.Count(acptest.TokenEndpoint) != tokens+1 {
 		t.Errorf("RL-21: a refresh after Close: %d, %d token requests", code, a.server.Count(acptest.TokenEndpoint))
 	}
 	if err := a.auth.Close(t.Context()); err != nil {

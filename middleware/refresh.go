@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	refreshTimeout = 10 * time.Second // of the call, and before it of the wait for a slot
+	refreshTimeout = 10 * time.Second // of the call, and of the wait for a slot before it
 	revokeTimeout  = 2 * time.Second
 	earlyWait      = 2 * time.Second // for a new token while the old one still serves
 	maxMargin      = time.Minute     // before its end a token counts as stale
@@ -23,8 +23,9 @@ const (
 
 // AccessToken is the session's access token, refreshed when its time is nearly over. It
 // waits for the authorization server then, 10 s at most, and for ctx. Parallel calls for one session
-// share one refresh, which goes on when its caller leaves. Call it before the response is
-// written: the new tokens go into the session's cookie.
+// share one refresh, which goes on when its caller leaves. It may be called from any goroutine. Call it
+// before the response is written: the new tokens go into the session's cookie then, and otherwise with the
+// next response of this process.
 //
 // Errors: ErrSessionEnded when the server refused the refresh, and the session is over,
 // or when the token expired and there is no refresh token; acpclient's errors when the
@@ -188,10 +189,18 @@ func (f *refresher) fly(ctx context.Context, running *flight, r *record) {
 	next, revoke := f.land(running, r, tokens, err)
 	close(running.done)
 	if revoke {
-		ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
-		defer cancel()
-		_ = f.client.Revoke(ctx, next.tokens) // best effort: nobody waits for it
+		f.revoke(next.tokens)
 	}
+}
+
+// revoke ends tokens that nobody will use, at the server: best effort, and nobody waits.
+func (f *refresher) revoke(t *acpclient.Tokens) {
+	f.running.Go(func() {
+		defer func() { _ = recover() }() // out here a panic of a transport would end the program
+		ctx, cancel := context.WithTimeout(context.Background(), revokeTimeout)
+		defer cancel()
+		_ = f.client.Revoke(ctx, t)
+	})
 }
 
 func (f *refresher) ask(ctx context.Context, r *record) (t *acpclient.Tokens, err error) {
@@ -200,16 +209,14 @@ func (f *refresher) ask(ctx context.Context, r *record) (t *acpclient.Tokens, er
 			err = fmt.Errorf("middleware: refresh panicked: %s", clean(fmt.Sprint(p)))
 		}
 	}()
-	slot := time.NewTimer(refreshTimeout)
-	defer slot.Stop()
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
 	select {
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
-	case <-slot.C:
+	case <-ctx.Done():
 		return nil, &problem{status: http.StatusServiceUnavailable, reason: "unavailable", detail: "too many refreshes at once", kind: acpclient.ErrUnavailable}
 	}
-	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
-	defer cancel()
 	return f.client.Refresh(ctx, r.tokens)
 }
 
@@ -231,8 +238,7 @@ func (f *refresher) land(running *flight, r *record, t *acpclient.Tokens, err er
 		f.memory.backoffs.remove(r.id)
 		running.rec = next
 	case fatal(err):
-		f.memory.ended.put(r.id, r.generation, f.until(r))
-		f.memory.latest.remove(r.id)
+		f.memory.end(r.id, r.generation, f.until(r))
 		running.err = &problem{status: http.StatusUnauthorized, reason: "session_ended", kind: ErrSessionEnded, cause: err}
 	default:
 		b, _ := f.memory.backoffs.get(r.id)
@@ -269,9 +275,7 @@ func (f *refresher) end(r *record, upTo uint64) *record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r = f.memory.newest(r)
-	f.memory.ended.put(r.id, upTo, f.until(r))
-	f.memory.latest.remove(r.id)
-	f.memory.backoffs.remove(r.id)
+	f.memory.end(r.id, upTo, f.until(r))
 	return r
 }
 

@@ -18,7 +18,7 @@ func (a *Authenticator) RequireSession(next http.Handler) http.Handler {
 // requireSession sends this challenge to whoever has no session and opens no page.
 func (a *Authenticator) requireSession(next http.Handler, challenge string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.with(w, r, func(r *http.Request, s *Session) {
+		a.with(w, r, func(w http.ResponseWriter, r *http.Request, s *Session) {
 			switch {
 			case s != nil && isWebSocket(r) && !a.sameOrigin(r):
 				a.fail(w, r, &problem{status: http.StatusForbidden, reason: "cross_origin", detail: "a WebSocket from another origin"})
@@ -39,7 +39,7 @@ func (a *Authenticator) requireSession(next http.Handler, challenge string) http
 func (a *Authenticator) LoadSession(next http.Handler) http.Handler {
 	next = orNotFound(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		a.with(w, r, func(r *http.Request, s *Session) {
+		a.with(w, r, func(w http.ResponseWriter, r *http.Request, s *Session) {
 			if s != nil && isWebSocket(r) && !a.sameOrigin(r) {
 				r = r.WithContext(withSession(r.Context(), a, nil))
 			}
@@ -50,10 +50,10 @@ func (a *Authenticator) LoadSession(next http.Handler) http.Handler {
 
 // with finds the session of a request, in the context or in the cookies, for as long as
 // serve runs.
-func (a *Authenticator) with(w http.ResponseWriter, r *http.Request, serve func(*http.Request, *Session)) {
+func (a *Authenticator) with(w http.ResponseWriter, r *http.Request, serve func(http.ResponseWriter, *http.Request, *Session)) {
 	r = withoutIdentity(r)
 	if s, known := a.sessionIn(r.Context()); known {
-		serve(r, s)
+		serve(w, r, s)
 		return
 	}
 	s := a.load(w, r)
@@ -61,9 +61,10 @@ func (a *Authenticator) with(w http.ResponseWriter, r *http.Request, serve func(
 	h.Add("Vary", "Cookie")
 	if s != nil {
 		h.Set("Cache-Control", "no-store")
-		defer s.live.detach()
+		w = &sessionWriter{w, s.live}
+		defer s.live.commit(h) // where nothing was written
 	}
-	serve(r.WithContext(withSession(r.Context(), a, s)), s)
+	serve(w, r.WithContext(withSession(r.Context(), a, s)), s)
 }
 
 // RequireSessionOrBearer returns a protector for handlers that browsers and programs call

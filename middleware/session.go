@@ -32,11 +32,21 @@ type Session struct {
 type liveSession struct {
 	auth *Authenticator // nil for ContextWithTokens
 
-	mu   sync.Mutex
-	rec  *record             // replaced, never changed
-	w    http.ResponseWriter // nil outside of a request, and after it
-	held chunkSet
+	mu     sync.Mutex
+	rec    *record // replaced, never changed
+	held   chunkSet
+	open   bool // whether the response's header can still be changed
+	change change
 }
+
+// change is what the browser's cookies need when the header is written.
+type change int
+
+const (
+	unchanged change = iota
+	renewed
+	cleared
+)
 
 // newRecord is a session that starts now. Its id is new, always: nothing of a session
 // before the login lives on.
@@ -65,6 +75,10 @@ func sessionOf(t *acpclient.Tokens, issuer string) *Session {
 	}
 	return &Session{Issuer: id.Issuer, Subject: id.Subject}
 }
+
+// touchStep is how exactly the last use of a session is known: not each request may write
+// its cookies.
+func (a *Authenticator) touchStep() time.Duration { return min(a.config.IdleTimeout/10, time.Minute) }
 
 // end is when a session ends if it is not used again.
 func (a *Authenticator) end(r *record) time.Time {
@@ -95,7 +109,7 @@ func (a *Authenticator) find(p *presented) found {
 	}
 	known := a.memory.newest(r)
 	f := found{rec: known, stale: known != r || !newestKey}
-	if now.Sub(r.seen) > a.config.IdleTimeout/10 {
+	if now.Sub(r.seen) > a.touchStep() {
 		moved := *known
 		moved.seen = now.Truncate(time.Millisecond)
 		f.rec, f.stale = &moved, true
@@ -117,19 +131,11 @@ func (a *Authenticator) load(w http.ResponseWriter, r *http.Request) *Session {
 		return nil
 	}
 	s := a.newSession(f.rec)
-	s.live.w, s.live.held = w, held
+	s.live.held, s.live.open = held, true
 	if f.stale {
-		a.renew(w, held, f.rec)
+		s.live.change = renewed
 	}
 	return s
-}
-
-// renew writes a session's cookies again. Where newer tokens no longer fit, the older
-// ones stay in the browser, and the newer in this process's memory.
-func (a *Authenticator) renew(w http.ResponseWriter, held chunkSet, r *record) {
-	if err := a.writeSession(w.Header(), held, r, a.now()); err != nil {
-		a.config.Logger.Warn("acp: the session's cookies were not renewed", "reason", reasonOf(err), "error", logText(err))
-	}
 }
 
 func (l *liveSession) current() *record {
@@ -138,7 +144,8 @@ func (l *liveSession) current() *record {
 	return l.rec
 }
 
-// adopt takes over newer tokens, and puts them into the response while that is possible.
+// adopt takes over newer tokens. The response brings them to the browser while that is
+// possible; afterwards they are in this process's memory, and the next response does.
 func (l *liveSession) adopt(r *record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,26 +156,36 @@ func (l *liveSession) adopt(r *record) {
 	if l.rec.seen.After(next.seen) {
 		next.seen = l.rec.seen
 	}
-	l.rec = &next
-	if l.w != nil {
-		l.auth.renew(l.w, l.held, l.rec)
-	}
+	l.rec, l.change = &next, renewed
 }
 
 // clear takes the session's cookies away, while that is possible.
 func (l *liveSession) clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.w != nil {
-		l.auth.clearSession(l.w.Header(), l.held|1)
-	}
+	l.change = cleared
 }
 
-// detach ends the use of the response: its handler has returned.
-func (l *liveSession) detach() {
+// commit writes the cookies into a header that is about to be sent, once. Where newer
+// tokens no longer fit, the older ones stay in the browser, and the newer in this process's memory.
+func (l *liveSession) commit(h http.Header) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.w = nil
+	if !l.open {
+		return
+	}
+	l.open = false
+	a := l.auth
+	switch {
+	case a.cookies.decided(h): // a login or a logout in this very request: it knows better
+	case l.change == cleared:
+		a.clearSession(h, l.held|1)
+	case l.change == renewed && !a.memory.hasEnded(l.rec):
+		var err error
+		if l.held, err = a.writeSession(h, l.held, l.rec, a.now()); err != nil {
+			a.config.Logger.Warn("acp: the session's cookies were not renewed", "reason", reasonOf(err), "error", logText(err))
+		}
+	}
 }
 
 // Claims decodes the ID token's claims into v, like json.Unmarshal but with exact names: a
@@ -176,7 +193,7 @@ func (l *liveSession) detach() {
 // matches errors.ErrUnsupported.
 func (s *Session) Claims(v any) error {
 	var t *acpclient.Tokens
-	if s.live != nil {
+	if s != nil && s.live != nil {
 		t = s.live.current().tokens
 	}
 	return t.Claims(v)

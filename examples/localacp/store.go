@@ -1,6 +1,7 @@
 package localacp
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"maps"
@@ -16,11 +17,12 @@ const capacity = 20_000
 // table is a bounded map whose rows end by themselves.
 type table[T any] struct {
 	mu    sync.Mutex
-	rows  map[string]row[T]
-	order []string // keys by age; may hold keys that are gone
+	rows  map[string]*list.Element
+	order list.List // of *row[T], oldest first
 }
 
 type row[T any] struct {
+	key   string
 	value T
 	until time.Time
 }
@@ -35,7 +37,7 @@ func (t *table[T]) put(key string, value T, until time.Time) {
 func (t *table[T]) add(key string, value T, until time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if r, known := t.rows[key]; known && time.Now().Before(r.until) {
+	if r := t.live(key); r != nil {
 		return false
 	}
 	t.set(key, value, until)
@@ -44,37 +46,52 @@ func (t *table[T]) add(key string, value T, until time.Time) bool {
 
 func (t *table[T]) set(key string, value T, until time.Time) {
 	if t.rows == nil {
-		t.rows = map[string]row[T]{}
+		t.rows = map[string]*list.Element{}
 	}
-	if _, known := t.rows[key]; !known {
-		t.order = append(t.order, key)
-	}
-	t.rows[key] = row[T]{value, until}
-	for len(t.order) > 0 {
-		oldest := t.order[0]
-		if r, ok := t.rows[oldest]; ok && len(t.rows) <= capacity && time.Now().Before(r.until) {
+	t.drop(key)
+	t.rows[key] = t.order.PushBack(&row[T]{key, value, until})
+	for oldest := t.order.Front(); oldest != nil; oldest = t.order.Front() {
+		r := oldest.Value.(*row[T])
+		if len(t.rows) <= capacity && time.Now().Before(r.until) {
 			break
 		}
-		delete(t.rows, oldest)
-		t.order = t.order[1:]
+		t.drop(r.key)
+	}
+}
+
+// live is the row of a key, nil when there is none or its time is over.
+func (t *table[T]) live(key string) *row[T] {
+	e, ok := t.rows[key]
+	if !ok {
+		return nil
+	}
+	if r := e.Value.(*row[T]); time.Now().Before(r.until) {
+		return r
+	}
+	return nil
+}
+
+func (t *table[T]) drop(key string) {
+	if e, ok := t.rows[key]; ok {
+		t.order.Remove(e)
+		delete(t.rows, key)
 	}
 }
 
 func (t *table[T]) find(key string) (T, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r, ok := t.rows[key]
-	if !ok || !time.Now().Before(r.until) {
-		var none T
-		return none, false
+	if r := t.live(key); r != nil {
+		return r.value, true
 	}
-	return r.value, true
+	var none T
+	return none, false
 }
 
 func (t *table[T]) remove(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.rows, key)
+	t.drop(key)
 }
 
 // store holds what the library saves. Rows go in and come out as copies: the
