@@ -38,6 +38,15 @@ const (
 	claimPrefix     = "oidc-claim-" // of Apache's module, before the name of any claim
 )
 
+// identityEnds holds, for each length, the last letters that a name may have: most
+// headers of a request are not looked at any further.
+var identityEnds = func() (ends [longestIdentity + 1]uint32) {
+	for name := range identityHeaders {
+		ends[len(name)] |= 1 << (name[len(name)-1] & 31)
+	}
+	return ends
+}()
+
 // withoutIdentity returns the request itself where there is nothing to take away.
 func withoutIdentity(r *http.Request) *http.Request {
 	for name := range r.Header {
@@ -56,18 +65,23 @@ func withoutIdentity(r *http.Request) *http.Request {
 	return r
 }
 
-// isIdentity compares without a copy: it sees every header of every request.
+// isIdentity compares without an allocation: it sees every header of every request.
 func isIdentity(name string) bool {
-	if name == "" {
-		return false
-	}
-	switch name[0] {
-	case 'X', 'x', 'R', 'r', 'O', 'o':
-	default:
+	switch n := len(name); {
+	case n > len(claimPrefix) && name[0]|0x20 == claimPrefix[0]:
+		var buf [len(claimPrefix)]byte
+		return string(flat(buf[:], name)) == claimPrefix
+	case n == 0 || n > longestIdentity || identityEnds[n]&(1<<(name[n-1]&31)) == 0:
 		return false
 	}
 	var buf [longestIdentity]byte
-	for i := range min(len(name), len(buf)) {
+	return identityHeaders[string(flat(buf[:], name))]
+}
+
+// flat writes as much of a name into buf as fits, as identityHeaders has it.
+func flat(buf []byte, name string) []byte {
+	n := min(len(buf), len(name))
+	for i := range n {
 		switch c := name[i]; {
 		case 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
 			buf[i] = c
@@ -77,7 +91,5 @@ func isIdentity(name string) bool {
 			buf[i] = '-'
 		}
 	}
-	flat := buf[:min(len(name), len(buf))]
-	return len(name) <= len(buf) && identityHeaders[string(flat)] ||
-		len(flat) > len(claimPrefix) && string(flat[:len(claimPrefix)]) == claimPrefix
+	return buf[:n]
 }
