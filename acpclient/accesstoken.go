@@ -17,8 +17,8 @@ type AccessToken struct {
 	Expiry   time.Time // zero only where an introspection answer does not say
 	IssuedAt time.Time // zero where the token does not say
 
-	Tenant    string    // ACP's tenant, `tid`; "" where the token does not say
-	Workspace string    // ACP's workspace, `aid`; "" where the token does not say
+	Tenant    string    // ACP's tenant: `tid`, of an introspection answer `tenant_id`; "" where it does not say
+	Workspace string    // ACP's workspace: `aid`, of an introspection answer `server_id`; "" where it does not say
 	ACR       string    // how strongly the user signed in (OIDC Core 2); "" where the token does not say
 	AMR       []string  // by which methods (RFC 8176); nil where the token does not say
 	AuthTime  time.Time // when the user signed in; zero where the token does not say
@@ -55,12 +55,12 @@ func DynamicScope(granted, wanted string) bool {
 		return granted == wanted
 	}
 	rest, ok := strings.CutPrefix(granted, prefix)
-	return ok && rest != "" && rest != "*" || granted == wanted
+	return ok && rest != ""
 }
 
 // judgeAccess applies the rules that hold for a JWT and for an introspection answer alike.
-// The result is complete but for claims.
-func (v *Verifier) judgeAccess(c claims, needsExp bool) (a *AccessToken, times validity, err error) {
+// The result is complete but for issuer and claims.
+func (v *Verifier) judgeAccess(c claims, names *placeNames, needsExp bool) (a *AccessToken, times validity, err error) {
 	// ACP signs ID tokens, logout tokens and access tokens with the same keys and typ:
 	// these claims tell them apart.
 	for _, mark := range [...]string{"nonce", "at_hash", "c_hash", "events"} {
@@ -91,17 +91,24 @@ func (v *Verifier) judgeAccess(c claims, needsExp bool) (a *AccessToken, times v
 	if a.Scopes, err = c.scopes(); err != nil {
 		return nil, times, err
 	}
-	return a, times, a.describe(c)
+	return a, times, a.describe(c, names)
 }
 
+// placeNames are how ACP names tenant and workspace: one way in a JWT, another in an
+// introspection answer. There the other names are free for claims that anybody configured.
+type placeNames struct{ tenant, workspace string }
+
+var (
+	placesOfJWT    = &placeNames{"tid", "aid"}
+	placesOfAnswer = &placeNames{"tenant_id", "server_id"}
+)
+
 // describe reads what is there to be told, and judged by nobody here. null is nothing.
-func (a *AccessToken) describe(c claims) error {
+func (a *AccessToken) describe(c claims, names *placeNames) error {
 	for _, m := range [...]struct {
 		name string
 		into *string
-	}{
-		{"tid", &a.Tenant}, {"tenant_id", &a.Tenant}, {"aid", &a.Workspace}, {"server_id", &a.Workspace}, {"acr", &a.ACR},
-	} {
+	}{{names.tenant, &a.Tenant}, {names.workspace, &a.Workspace}, {"acr", &a.ACR}} {
 		v, ok := c.value(m.name)
 		if !ok || v.IsNull() {
 			continue

@@ -42,7 +42,10 @@ func (c claims) date(name string) (at time.Time, present bool, err error) {
 	return at, true, nil
 }
 
-const maxAudiences = 100
+const (
+	maxAudiences = 100
+	maxScopes    = 1000
+)
 
 // audience is the `aud` claim as a list: a string, or an array of strings.
 func (c claims) audience() ([]string, error) {
@@ -126,6 +129,9 @@ func (c claims) scopes() ([]string, error) {
 		}
 		if !ok {
 			return nil, invalidToken("token_malformed", name+" is neither a string nor a list of strings")
+		}
+		if len(list) > maxScopes { // each is compared with all others
+			return nil, invalidToken("token_malformed", name+" has too many scopes")
 		}
 		all = addScopes(all, list)
 	}

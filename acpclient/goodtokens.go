@@ -9,9 +9,11 @@ import (
 )
 
 const (
-	goodShards = 16
-	goodRoom   = 32 << 20 // bytes that all good tokens of a Verifier may take
-	goodSize   = 768      // bytes of one, beside its claims
+	goodRoom = 32 << 20 // bytes that all good tokens of a Verifier may take
+	goodSize = 768      // bytes of one, beside its claims and lists
+
+	goodShards   = 16
+	shardingFrom = 1024 // with fewer tokens, chance would fill one shard while others are empty
 )
 
 // digest stands for a token wherever something is remembered of it (RFC 8725 3.10 asks
@@ -22,21 +24,22 @@ type digest [sha256.Size]byte
 // the keys, each time that it is used.
 type goodToken struct {
 	token     *AccessToken
-	notBefore time.Time // the leeway taken off
-	until     time.Time // the leeway added: of exp, and of what an introspection answer may live
+	notBefore time.Time // zero where the token does not say
+	until     time.Time // of a JWT exp, the leeway added; else the end of the answer's time to live
 
 	// Of a JWT alone.
 	signer *key
 	keys   atomic.Pointer[keys] // the newest set that is known to hold the signer
 
 	digest       digest
+	size         int        // in bytes, set by put
 	older, newer *goodToken // in its shard
 }
 
 // goodTokens remembers good tokens, and is bounded in number and bytes: the oldest makes
 // room. Only who holds a good token can fill it. A nil *goodTokens remembers nothing.
 type goodTokens struct {
-	shards      [goodShards]goodShard
+	shards      []goodShard
 	most, bytes int // of one shard
 }
 
@@ -52,7 +55,11 @@ func newGoodTokens(most int) *goodTokens {
 	if most <= 0 {
 		return nil
 	}
-	v := &goodTokens{most: max(1, most/goodShards), bytes: goodRoom / goodShards}
+	shards := goodShards
+	if most < shardingFrom {
+		shards = 1
+	}
+	v := &goodTokens{shards: make([]goodShard, shards), most: most / shards, bytes: goodRoom / shards}
 	for i := range v.shards {
 		v.shards[i].byDigest = map[digest]*goodToken{}
 	}
@@ -60,7 +67,7 @@ func newGoodTokens(most int) *goodTokens {
 }
 
 func (v *goodTokens) shard(d *digest) *goodShard {
-	return &v.shards[binary.LittleEndian.Uint16(d[:])%goodShards]
+	return &v.shards[int(binary.LittleEndian.Uint16(d[:]))%len(v.shards)]
 }
 
 // get returns what is remembered, good or not any more.
@@ -74,8 +81,9 @@ func (v *goodTokens) get(d *digest) *goodToken {
 
 // put remembers a token until it is over, replaced, or the oldest of too many.
 func (v *goodTokens) put(e *goodToken, now time.Time) {
-	size := goodSize + len(e.token.claims)
-	if size > v.bytes {
+	a := e.token
+	e.size = goodSize + len(a.claims) + 16*(cap(a.Scopes)+cap(a.Audience)+cap(a.AMR))
+	if e.size > v.bytes {
 		return
 	}
 	s := v.shard(&e.digest)
@@ -85,13 +93,13 @@ func (v *goodTokens) put(e *goodToken, now time.Time) {
 		s.drop(before)
 	}
 	for old := s.oldest; old != nil; old = s.oldest {
-		if len(s.byDigest) < v.most && s.bytes+size <= v.bytes && now.Before(old.until) {
+		if len(s.byDigest) < v.most && s.bytes+e.size <= v.bytes && now.Before(old.until) {
 			break
 		}
 		s.drop(old)
 	}
 	s.byDigest[e.digest] = e
-	s.bytes += size
+	s.bytes += e.size
 	e.older = s.newest
 	if s.newest != nil {
 		s.newest.newer = e
@@ -113,7 +121,7 @@ func (v *goodTokens) remove(e *goodToken) {
 
 func (s *goodShard) drop(e *goodToken) {
 	delete(s.byDigest, e.digest)
-	s.bytes -= goodSize + len(e.token.claims)
+	s.bytes -= e.size
 	if e.older != nil {
 		e.older.newer = e.newer
 	} else {

@@ -2,177 +2,37 @@ package acpclient
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"mime"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/acp-go/acp/internal/strictjson"
 )
 
 const (
-	maxInquiries    = 32              // introspections at one time
-	maxWaiting      = 1024            // that wait for their turn; more are refused as unavailable
-	refusalTTL      = 3 * time.Second // how long a token that the server refused stays refused
 	signedAnswer    = "application/token-introspection+jwt"
 	signedAnswerTyp = "token-introspection+jwt"
+	maxAnswerAge    = time.Minute // of a signed answer
 )
 
 var (
 	errNoIntrospection = invalidResponse("metadata", "no introspection_endpoint")
 	errInactive        = invalidToken("inactive", "the server does not know it as an active access token")
-	errNotB64Token     = invalidToken("token_malformed", "has characters that a token cannot have")
 )
 
-// introspector asks the server about tokens: about one token at one time once.
-type introspector struct {
-	verifier *Verifier
-	ttl      time.Duration
-	turns    chan struct{}
-
-	mu      sync.Mutex
-	flights map[digest]*inquiry
-	refused map[digest]time.Time // until when
-	order   []digest             // of refused, oldest first
-	most    int                  // refusals that are remembered
-	closed  bool
-	running sync.WaitGroup
-}
-
-// inquiry is one introspection, shared by all who wait for it. token and err are read
-// after done.
-type inquiry struct {
-	done   chan struct{}
-	cancel context.CancelFunc
-	token  *AccessToken
-	err    error
-}
-
-func newIntrospector(v *Verifier, ttl time.Duration, most int) *introspector {
-	if ttl == 0 {
-		most = 0
-	}
-	return &introspector{
-		verifier: v, ttl: ttl, most: most, turns: make(chan struct{}, maxInquiries),
-		flights: map[digest]*inquiry{}, refused: map[digest]time.Time{},
-	}
-}
-
-// introspect judges a token by what the server says of it.
-func (v *Verifier) introspect(ctx context.Context, token string) (*AccessToken, error) {
-	if !isB64Token(token) {
-		return nil, errNotB64Token
-	}
-	d := digest(sha256.Sum256([]byte(token)))
-	if v.good != nil {
-		if a, err := v.recall(ctx, &d); a != nil || err != nil {
-			return a, err
-		}
-	}
-	f, err := v.inquire.start(&d, token)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-f.done:
-		return f.token, f.err
-	case <-ctx.Done():
-		return nil, unavailable(ctx.Err(), 0)
-	}
-}
-
-// start joins the inquiry about a token, or begins one.
-func (i *introspector) start(d *digest, token string) (*inquiry, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.closed {
-		return nil, ErrClosed
-	}
-	if until, ok := i.refused[*d]; ok && i.verifier.now().Before(until) {
-		return nil, errInactive
-	}
-	if f := i.flights[*d]; f != nil {
-		return f, nil
-	}
-	if len(i.flights) >= maxInquiries+maxWaiting {
-		return nil, &failure{kind: ErrUnavailable, reason: "unavailable", detail: "too many introspections at once", retryAfter: time.Second}
-	}
-	// Nobody's request carries the inquiry: one that is cancelled must not fail the others.
-	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
-	f := &inquiry{done: make(chan struct{}), cancel: cancel}
-	i.flights[*d] = f
-	i.running.Go(func() { i.fly(ctx, f, *d, token) })
-	return f, nil
-}
-
-func (i *introspector) fly(ctx context.Context, f *inquiry, d digest, token string) {
-	defer f.cancel()
-	select {
-	case i.turns <- struct{}{}:
-		f.token, f.err = i.ask(ctx, token)
-		<-i.turns
-	case <-ctx.Done():
-		f.err = unavailable(ctx.Err(), time.Second)
-	}
-	i.remember(f, d)
-	close(f.done)
-}
-
-// remember keeps the answer for its time, and ends the inquiry.
-func (i *introspector) remember(f *inquiry, d digest) {
-	v := i.verifier
-	now := v.now()
-	if f.err == nil && i.ttl > 0 && v.good != nil {
-		until := now.Add(i.ttl)
-		if e := f.token.Expiry; !e.IsZero() && e.Before(until) {
-			until = e
-		}
-		v.good.put(&goodToken{token: f.token, digest: d, until: until}, now)
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.closed && f.err != nil {
-		f.err = ErrClosed
-	}
-	delete(i.flights, d)
-	if f.err != errInactive || i.most == 0 {
-		return
-	}
-	for len(i.order) > 0 && (len(i.order) >= i.most || !now.Before(i.refused[i.order[0]])) {
-		delete(i.refused, i.order[0])
-		i.order = i.order[1:]
-	}
-	if _, there := i.refused[d]; !there {
-		i.order = append(i.order, d)
-	}
-	i.refused[d] = now.Add(min(refusalTTL, i.ttl))
-}
-
-// close ends what is under way, and waits for it. A nil *introspector has nothing to end.
-func (i *introspector) close() {
-	if i == nil {
-		return
-	}
-	i.mu.Lock()
-	i.closed = true
-	for _, f := range i.flights {
-		f.cancel()
-	}
-	i.mu.Unlock()
-	i.running.Wait()
-}
-
 // ask sends one introspection and judges the answer.
-func (i *introspector) ask(ctx context.Context, token string) (*AccessToken, error) {
+func (i *introspector) ask(ctx context.Context, token string) (g *goodToken, err error) {
 	v := i.verifier
+	defer v.rescue(&err)
 	m, err := v.meta.value(ctx)
 	if err != nil {
-		return nil, err
+		return nil, cannotJudge(err)
 	}
 	if m.IntrospectionEndpoint == "" {
 		return nil, cannotJudge(errNoIntrospection)
@@ -185,12 +45,12 @@ func (i *introspector) ask(ctx context.Context, token string) (*AccessToken, err
 	}
 	c := &call{timeout: fetchTimeout, authenticated: true, methods: methods, secrets: []string{token}}
 	if v.config.Introspector != nil {
-		own, err := v.config.Introspector.Token()
+		own, err := ownToken(v.config.Introspector)
 		if err != nil {
-			return nil, cannotJudge(err)
+			return nil, err
 		}
-		c.authenticated, c.secrets = false, append(c.secrets, own.AccessToken)
-		header.Set("Authorization", "Bearer "+own.AccessToken)
+		c.authenticated, c.secrets = false, append(c.secrets, own)
+		header.Set("Authorization", "Bearer "+own)
 	}
 	if m.IntrospectionSigningAlgValuesSupported != nil {
 		header.Set("Accept", signedAnswer+", application/json") // RFC 9701 4
@@ -223,15 +83,43 @@ func (i *introspector) ask(ctx context.Context, token string) (*AccessToken, err
 	return v.judgeAnswer(claims(members), text)
 }
 
-// cannotJudge says that nothing is known of the token, whatever the server's answer was:
-// 503, and never a word about the token.
+// ownToken is what introspection is authorized with.
+func ownToken(source oauth2.TokenSource) (string, error) {
+	own, err := source.Token()
+	if e, ok := errors.AsType[*oauth2.RetrieveError](err); ok { // its text is the server's whole answer
+		status := 0
+		if e.Response != nil {
+			status = e.Response.StatusCode
+		}
+		err = serverError(status, e.ErrorCode, "", "", "", "")
+	}
+	detail := "it gives none"
+	switch {
+	case err != nil:
+		detail = transportDetail(err)
+	case own != nil && isB64Token(own.AccessToken):
+		return own.AccessToken, nil
+	}
+	return "", &failure{
+		kind: ErrUnavailable, reason: "introspection", detail: "no token of the Introspector: " + detail,
+		retryAfter: max(RetryAfter(err), time.Second),
+	}
+}
+
+// cannotJudge says that nothing is known of the token, whatever the server's answer was. The
+// answer's own error must not be found in it: it would be taken for a word about the token.
 func cannotJudge(err error) error {
-	if errors.Is(err, ErrUnavailable) || errors.Is(err, ErrClosed) {
+	if err == ErrClosed {
 		return err
 	}
-	return &failure{
-		kind: ErrUnavailable, reason: "introspection", detail: transportDetail(err), cause: err, retryAfter: RetryAfter(err),
+	if f, ok := errors.AsType[*failure](err); ok && f.kind == ErrUnavailable {
+		return withRetryAfter(err, time.Second)
 	}
+	detail := transportDetail(err)
+	if Reason(err) != "" { // one of ours, which is clean
+		detail = strings.TrimPrefix(err.Error(), "acpclient: ")
+	}
+	return &failure{kind: ErrUnavailable, reason: "introspection", detail: detail, retryAfter: max(RetryAfter(err), time.Second)}
 }
 
 // openAnswer verifies a signed answer (RFC 9701 5) and returns what it says of the token.
@@ -248,7 +136,10 @@ func (v *Verifier) openAnswer(ctx context.Context, raw string) (string, error) {
 	case !slices.Contains(v.config.Algs, t.alg):
 		return bad("alg is not an accepted one")
 	}
-	if _, _, err := v.keys.verify(ctx, t); err != nil {
+	switch _, _, err := v.keys.verify(ctx, t); {
+	case errors.Is(err, ErrInvalidToken):
+		return bad("its signature is none of the server's")
+	case err != nil:
 		return "", cannotJudge(err)
 	}
 	if t.readClaims() != nil {
@@ -262,7 +153,7 @@ func (v *Verifier) openAnswer(ctx context.Context, raw string) (string, error) {
 		return bad("aud is not this API")
 	}
 	iat, ok, err := t.date("iat")
-	if now := v.now(); err != nil || !ok || iat.After(now.Add(v.config.Leeway)) || now.Sub(iat) > maxTokenAge {
+	if now := v.now(); err != nil || !ok || iat.After(now.Add(v.config.Leeway)) || now.Sub(iat) > maxAnswerAge+v.config.Leeway {
 		return bad("iat is missing, or not now")
 	}
 	inner, ok := t.value("token_introspection")
@@ -278,7 +169,7 @@ func (v *Verifier) audienceOfAnswers() string { return firstOf(v.config.ClientID
 // judgeAnswer applies the rules to what the server says of a token. It is held against the
 // same rules as a JWT, but that iss and exp may be missing: the answer itself comes from the issuer, now
 // (RFC 7662 2.2).
-func (v *Verifier) judgeAnswer(c claims, text string) (*AccessToken, error) {
+func (v *Verifier) judgeAnswer(c claims, text string) (*goodToken, error) {
 	active, _ := c.value("active")
 	switch is, ok := active.Bool(); {
 	case !ok:
@@ -293,12 +184,12 @@ func (v *Verifier) judgeAnswer(c claims, text string) (*AccessToken, error) {
 	if err != nil || hasIss && iss != v.expected {
 		return nil, invalidToken("issuer", "iss is not the expected one")
 	}
-	a, _, err := v.judgeAccess(c, c.has("exp"))
+	a, times, err := v.judgeAccess(c, placesOfAnswer, c.has("exp"))
 	if err != nil {
 		return nil, err
 	}
 	a.Issuer, a.claims = v.expected, text
-	return a, nil
+	return &goodToken{token: a, notBefore: times.notBefore}, nil
 }
 
 // judgeTokenType takes access tokens alone: at ACP a refresh token is active, too.

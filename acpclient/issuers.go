@@ -14,6 +14,7 @@ import (
 type Issuers struct {
 	byIssuer map[string]*Verifier // by the iss of their tokens
 	opaque   *Verifier            // nil: opaque tokens are refused
+	maxSize  int                  // the largest MaxTokenSize
 }
 
 // NewIssuers makes one of several Verifiers, which stay the caller's to close. They are of
@@ -34,6 +35,7 @@ func NewIssuers(verifiers ...*Verifier) (*Issuers, error) {
 			errs = append(errs, fmt.Errorf("two verifiers for the issuer %q", v.expected))
 		}
 		i.byIssuer[v.expected] = v
+		i.maxSize = max(i.maxSize, v.config.MaxTokenSize)
 		if v.inquire == nil {
 			continue
 		}
@@ -51,12 +53,15 @@ func NewIssuers(verifiers ...*Verifier) (*Issuers, error) {
 // Verify is Verifier.Verify of the Verifier that the token belongs to. A token of an
 // unknown issuer is refused without any request.
 func (i *Issuers) Verify(ctx context.Context, token string) (*AccessToken, error) {
-	v := i.opaque
+	if len(token) > i.maxSize {
+		return nil, errTooLong
+	}
+	v, none := i.opaque, errNotCompact
 	if looksLikeJWT(token) {
-		v = i.byIssuer[claimedIssuer(token)]
+		v, none = i.byIssuer[claimedIssuer(token)], errUnknownIssuer
 	}
 	if v == nil {
-		return nil, errUnknownIssuer
+		return nil, none
 	}
 	return v.Verify(ctx, token)
 }
@@ -66,7 +71,7 @@ var errUnknownIssuer = invalidToken("issuer", "no verifier is for this token's i
 // claimedIssuer is the iss of a JWT that nobody has verified: it only picks the Verifier.
 func claimedIssuer(token string) string {
 	parts, err := cutCompact(token)
-	if err != nil || len(token) > maxResponseBody {
+	if err != nil {
 		return ""
 	}
 	payload, err := decodeCanonical(nil, []byte(parts.payload))

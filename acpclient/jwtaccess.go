@@ -51,10 +51,7 @@ func (v *Verifier) verifyJWT(ctx context.Context, token string, room *scratch) (
 		v.headers.add(parts.header, t.joseHeader)
 	}
 	if v.good != nil {
-		g := &goodToken{token: a, digest: d, signer: signer, until: times.expiry.Add(v.config.Leeway)}
-		if !times.notBefore.IsZero() {
-			g.notBefore = times.notBefore.Add(-v.config.Leeway)
-		}
+		g := &goodToken{token: a, digest: d, notBefore: times.notBefore, until: times.expiry.Add(v.config.Leeway), signer: signer}
 		g.keys.Store(in)
 		v.good.put(g, v.now())
 	}
@@ -68,11 +65,17 @@ func (v *Verifier) recall(ctx context.Context, d *digest) (*AccessToken, error) 
 	if g == nil {
 		return nil, nil
 	}
-	if now := v.now(); !now.Before(g.until) || now.Before(g.notBefore) {
+	now := v.now()
+	if !now.Before(g.until) || g.notBefore.After(now.Add(v.config.Leeway)) {
 		v.good.remove(g)
 		return nil, nil
 	}
 	if g.signer == nil {
+		// Besides until, which is of the clock that a suspended machine stops.
+		if exp := g.token.Expiry; !exp.IsZero() && !now.Before(exp) {
+			v.good.remove(g)
+			return nil, nil
+		}
 		return g.token, nil
 	}
 	in := g.keys.Load()
@@ -100,7 +103,7 @@ func (v *Verifier) judge(t *jws) (a *AccessToken, times validity, err error) {
 	if iss, _, err := t.text("iss"); err != nil || iss != v.expected {
 		return nil, times, invalidToken("issuer", "iss is not the expected one")
 	}
-	if a, times, err = v.judgeAccess(t.claims, true); err != nil {
+	if a, times, err = v.judgeAccess(t.claims, placesOfJWT, true); err != nil {
 		return nil, times, err
 	}
 	if v.config.RFC9068 { // RFC 9068 2.2
@@ -114,24 +117,25 @@ func (v *Verifier) judge(t *jws) (a *AccessToken, times validity, err error) {
 }
 
 // looksLikeJWT holds for three base64url parts whose first is a JSON object with an
-// `alg`: such a token is judged as a JWT, or not at all.
+// `alg`: such a token is judged as a JWT, or not at all. The other parts may be empty.
 func looksLikeJWT(token string) bool {
-	parts, err := cutCompact(token)
-	if err != nil {
-		return false
-	}
-	for _, part := range [...]string{parts.payload, parts.signature} {
-		if strings.ContainsFunc(part, func(r rune) bool {
-			return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '_')
-		}) {
+	header, rest, _ := strings.Cut(token, ".")
+	points := 0
+	for _, c := range []byte(rest) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		case c == '.':
+			points++
+		default:
 			return false
 		}
 	}
-	return namesAlg(parts.header)
+	return points == 1 && namesAlg(header)
 }
 
 // headerMemo holds the headers of tokens that were good, by their encoded form: a server
-// has few, and nobody else can add one. Reading takes no lock.
+// has few, and nobody else can add one. Reading takes no lock. A full one starts anew, so
+// that the keys of years ago leave room for today's.
 type headerMemo struct {
 	known atomic.Pointer[map[string]*joseHeader]
 }
@@ -145,19 +149,13 @@ func (m *headerMemo) get(encoded string) *joseHeader {
 	return nil
 }
 
+// add leaves it to the next token when another is added at the same time.
 func (m *headerMemo) add(encoded string, h *joseHeader) {
-	for {
-		before := m.known.Load()
-		next := map[string]*joseHeader{}
-		if before != nil {
-			if len(*before) >= maxHeaders || (*before)[encoded] != nil {
-				return
-			}
-			maps.Copy(next, *before)
-		}
-		next[strings.Clone(encoded)] = h // encoded is a part of the token
-		if m.known.CompareAndSwap(before, &next) {
-			return
-		}
+	before := m.known.Load()
+	next := map[string]*joseHeader{}
+	if before != nil && len(*before) < maxHeaders {
+		maps.Copy(next, *before)
 	}
+	next[strings.Clone(encoded)] = h // encoded is a part of the token
+	m.known.CompareAndSwap(before, &next)
 }

@@ -251,6 +251,8 @@ func (s *keySet) waited(cause error) error {
 	return unavailable(cause, s.state.Load().retryAt.Sub(s.o.now()))
 }
 
+func (s *keySet) closed() bool { return s.state.Load().closed }
+
 // close ends a fetch that is under way. Whatever comes later fails with ErrClosed.
 func (s *keySet) close() {
 	for {

@@ -79,6 +79,9 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 	for name, dst := range map[string]*[]string{
 		"token_endpoint_auth_methods_supported": &m.TokenEndpointAuthMethodsSupported,
 		"id_token_signing_alg_values_supported": &m.IDTokenSigningAlgValuesSupported,
+
+		"introspection_endpoint_auth_methods_supported": &m.IntrospectionEndpointAuthMethodsSupported,
+		"introspection_signing_alg_values_supported":    &m.IntrospectionSigningAlgValuesSupported,
 	} {
 		v, ok := doc.Value(name)
 		if !ok || v.IsNull() {

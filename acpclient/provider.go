@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -99,8 +102,9 @@ func newProvider(c providerConfig) *provider {
 
 // discover reads the OpenID Connect document and, where the server has none, that of
 // RFC 8414, whose well-known part comes before the issuer's path.
-func (p *provider) discover(ctx context.Context, issuer *url.URL) (*Metadata, error) {
-	m, err := p.document(ctx, strings.TrimSuffix(p.issuer, "/")+"/.well-known/openid-configuration", issuer)
+func (p *provider) discover(ctx context.Context, issuer *url.URL) (m *Metadata, err error) {
+	defer p.rescue(&err)
+	m, err = p.document(ctx, strings.TrimSuffix(p.issuer, "/")+"/.well-known/openid-configuration", issuer)
 	if e, ok := errors.AsType[*Error](err); ok && (e.StatusCode == http.StatusNotFound || e.StatusCode == http.StatusMethodNotAllowed || e.StatusCode == http.StatusGone) {
 		u := *issuer
 		u.Path, u.RawPath = "", ""
@@ -132,6 +136,7 @@ func (p *provider) document(ctx context.Context, address string, issuer *url.URL
 
 // fetchKeys is the key set's way to its document.
 func (p *provider) fetchKeys(ctx context.Context) (body []byte, maxAge time.Duration, ok bool, err error) {
+	defer p.rescue(&err)
 	m, err := p.meta.value(ctx)
 	if err != nil {
 		return nil, 0, false, err
@@ -144,6 +149,21 @@ func (p *provider) fetchKeys(ctx context.Context) (body []byte, maxAge time.Dura
 		return document(a)
 	})
 	return body, maxAge, ok, err
+}
+
+// rescue makes an error of a panic in the caller's Transport or Introspector. It happens on
+// a goroutine of ours, where it would end the program and not one request.
+func (p *provider) rescue(err *error) {
+	value := recover()
+	if value == nil {
+		return
+	}
+	what := fmt.Sprintf("a value of type %T", value) // which may hold anything
+	if e, ok := value.(runtime.Error); ok {
+		what = e.Error()
+	}
+	p.log.Error("acp: a panic in a request to the server", "panic", what, "stack", string(debug.Stack()))
+	*err = unavailable(fmt.Errorf("panic: %s", what), 0)
 }
 
 // cacheControl reads max-age (RFC 9111 5.2.2.1); the key set clamps it.

@@ -179,18 +179,20 @@ func (c *VerifierConfig) check() error {
 // Ready fetches the metadata, and the keys where JWTs are taken, where they are not known
 // yet. Errors as for Client.Ready.
 func (v *Verifier) Ready(ctx context.Context) error {
-	if v.config.Mode != "introspection" {
-		return v.provider.ready(ctx)
-	}
 	m, err := v.meta.value(ctx)
-	if err == nil && m.IntrospectionEndpoint == "" {
+	switch {
+	case err != nil:
+		return err
+	case v.inquire != nil && m.IntrospectionEndpoint == "":
 		return errNoIntrospection
+	case v.config.Mode == "introspection":
+		return nil
 	}
-	return err
+	return v.keys.ready(ctx)
 }
 
-// Close ends fetches under way and closes idle connections. Later calls return
-// ErrClosed. It may be called twice.
+// Close ends fetches and introspections under way and closes idle connections. Later calls
+// return ErrClosed. It may be called twice.
 func (v *Verifier) Close(context.Context) error {
 	v.inquire.close()
 	v.provider.close()
@@ -204,10 +206,11 @@ func (v *Verifier) Close(context.Context) error {
 // The error is ErrInvalidToken, or ErrUnavailable when the token cannot be judged now,
 // and then it says nothing about the token. Parallel calls with one token ask the server once.
 func (v *Verifier) Verify(ctx context.Context, token string) (*AccessToken, error) {
-	if len(token) > v.config.MaxTokenSize {
-		return nil, errTooLong
-	}
 	switch {
+	case v.keys.closed():
+		return nil, ErrClosed
+	case len(token) > v.config.MaxTokenSize:
+		return nil, errTooLong
 	case v.config.Mode == "introspection", v.config.Mode == "auto" && !looksLikeJWT(token):
 		return v.introspect(ctx, token)
 	}
