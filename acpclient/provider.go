@@ -163,7 +163,7 @@ func (p *provider) rescue(err *error) {
 		what = e.Error()
 	}
 	p.log.Error("acp: a panic in a request to the server", "panic", what, "stack", string(debug.Stack()))
-	*err = unavailable(fmt.Errorf("panic: %s", what), 0)
+	*err = unavailable(fmt.Errorf("panic: %s", what), time.Second)
 }
 
 // cacheControl reads max-age (RFC 9111 5.2.2.1); the key set clamps it.
