@@ -196,4 +196,3 @@ func (i *introspector) close() {
 	case <-patience.C:
 	}
 }
-

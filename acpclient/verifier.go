@@ -181,6 +181,8 @@ func (c *VerifierConfig) check() error {
 func (v *Verifier) Ready(ctx context.Context) error {
 	m, err := v.meta.value(ctx)
 	switch {
+	case v.keys.closed():
+		return ErrClosed
 	case err != nil:
 		return err
 	case v.inquire != nil && m.IntrospectionEndpoint == "":
