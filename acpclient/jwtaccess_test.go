@@ -229,11 +229,11 @@ func TestTimesOfARememberedToken(t *testing.T) {
 		want string
 	}
 	for _, row := range []struct {
-		name         string
-		exp, nbf     int64 // seconds from now
-		iat          int64
-		leeway       time.Duration
-		later        []moment
+		name     string
+		exp, nbf int64 // seconds from now
+		iat      int64
+		leeway   time.Duration
+		later    []moment
 	}{
 		{name: "exp", exp: 60, later: []moment{{90*s - 1, ""}, {1, "expired"}, {-1, ""}, {1, "expired"}}},
 		{name: "exp, 1 s", exp: 60, leeway: s, later: []moment{{61*s - 1, ""}, {1, "expired"}}},
