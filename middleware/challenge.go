@@ -42,8 +42,8 @@ func newChallenges(o *BearerOptions) challenges {
 	}
 	return challenges{
 		plain:   challenge(),
-		request: challenge("error", "invalid_request", "error_description", "The request gives no token, or more than one, or not in the way that it should"),
-		token:   challenge("error", "invalid_token", "error_description", "The access token is not accepted here, or not any more"),
+		request: challenge("error", "invalid_request", "error_description", "The request must give one access token, as Authorization: Bearer"),
+		token:   challenge("error", "invalid_token", "error_description", "The access token is not valid for this API"),
 		scope: challenge("error", "insufficient_scope", "error_description", "The access token lacks a scope",
 			"scope", strings.Join(append(o.Scopes[:len(o.Scopes):len(o.Scopes)], o.AnyScope...), " ")),
 		authentication: challenge("error", "insufficient_user_authentication", "error_description", "The user must sign in again, or in a stronger way",

@@ -32,9 +32,9 @@ func TestChallenges(t *testing.T) {
 	}{
 		{"BR-22 plain", *token, "", 401, realm + ", " + metadata},
 		{"BR-20 malformed", *token, "Bearer", 400, realm +
-			`, error="invalid_request", error_description="The request gives no token, or more than one, or not in the way that it should", ` + metadata},
+			`, error="invalid_request", error_description="The request must give one access token, as Authorization: Bearer", ` + metadata},
 		{"BR-20 refused", acpclient.AccessToken{Confirmation: &acpclient.Confirmation{}}, "Bearer x", 401, realm +
-			`, error="invalid_token", error_description="The access token is not accepted here, or not any more", ` + metadata},
+			`, error="invalid_token", error_description="The access token is not valid for this API", ` + metadata},
 		{"BR-18 scope", *token, "Bearer x", 403, realm +
 			`, error="insufficient_scope", error_description="The access token lacks a scope", scope="a b c", ` + metadata},
 		{"BR-21 sign-in", acpclient.AccessToken{Scopes: []string{"a", "c"}}, "Bearer x", 401, realm +

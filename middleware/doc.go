@@ -1,5 +1,6 @@
 // Package middleware logs users of a net/http application in at an ACP workspace, or at
-// any other OpenID Connect provider, and keeps their sessions in sealed cookies.
+// any other OpenID Connect provider, and keeps their sessions in sealed cookies. It protects APIs, too,
+// by access tokens.
 //
 // An Authenticator serves four paths (login, callback, logout, back-channel logout) and
 // wraps the handlers that need a user:
@@ -33,4 +34,16 @@
 // A navigation without a session is sent to the login. Everything else (fetch, XHR, any
 // method but GET) gets 401 as application/problem+json, and never a redirect. Errors show
 // a page that says no more than their status, with a reference that is also in the log.
+//
+// # APIs
+//
+// An API has no Authenticator. RequireBearer makes a protector out of an acpclient.Verifier
+// and of what a token must allow, and a protector wraps handlers:
+//
+//	read, err := middleware.RequireBearer(verifier, &middleware.BearerOptions{Scopes: []string{"things.read"}})
+//	mux.Handle("GET /things", read(things))
+//
+// Behind it AccessTokenFromContext gives the verified token. Authenticator.RequireSessionOrBearer protects
+// handlers that browsers and programs call alike; ProtectedResource tells clients where to get a token.
+// Headers that claim who the user is reach none of these handlers.
 package middleware
