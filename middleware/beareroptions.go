@@ -30,7 +30,8 @@ type BearerOptions struct {
 	ACRValues []string
 
 	// MaxAge is how long ago the user may have signed in at most, in whole seconds
-	// (RFC 9470). A token without `auth_time` is then refused. nil takes any.
+	// (RFC 9470), without leeway. A token without `auth_time` is then refused, and one that
+	// is more than 30 s in the future. nil takes any.
 	MaxAge *time.Duration
 
 	// Optional serves requests without credentials, too; AccessTokenFromContext then gives
