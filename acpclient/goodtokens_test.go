@@ -179,7 +179,7 @@ func TestBadTokensTakeNoMemory(t *testing.T) {
 	}
 }
 
-const badTokens = 20_000
+const badTokens = 10_000
 
 // RL-18: nor do tokens that the server refuses take more than those of 3 s.
 func TestRefusedTokensTakeNoMemory(t *testing.T) {

@@ -160,6 +160,18 @@ func TestIntrospectionAnswer(t *testing.T) {
 	}
 }
 
+// DP-01: whoever compares the key by itself gets it, under either name of the token's type.
+func TestIntrospectedConfirmation(t *testing.T) {
+	l, v := newDesk(t, func(c *acpclient.VerifierConfig) { c.InsecureAcceptBound = true })
+	for _, kind := range []string{"DPoP", "access_token"} {
+		l.server.OnIntrospection(func(m map[string]any) { m["token_type"] = kind })
+		a, err := v.Verify(t.Context(), l.server.AccessToken(map[string]any{"cnf": map[string]any{"jkt": "k"}}))
+		if err != nil || a.Confirmation == nil || *a.Confirmation != (acpclient.Confirmation{JKT: "k"}) {
+			t.Errorf("%s: %+v, %v", kind, a, err)
+		}
+	}
+}
+
 // What an answer says of a good token.
 func TestIntrospectionTells(t *testing.T) {
 	l, v := newDesk(t, nil)

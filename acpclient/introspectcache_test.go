@@ -207,7 +207,7 @@ func TestIntrospectedTokenAndTheClock(t *testing.T) {
 	wantInvalidToken(t, token, err, "not_yet_valid")
 }
 
-// BR-30, BR-34: two Verifiers share nothing, even at one server.
+// BR-30: two Verifiers share nothing, even at one server.
 func TestIntrospectionsAreApart(t *testing.T) {
 	l, v := newDesk(t, nil)
 	other := l.newInquirer(func(c *acpclient.VerifierConfig) { c.Audience = "https://other.example" })

@@ -39,6 +39,23 @@ func TestNewVerifierRefuses(t *testing.T) {
 		{"leeway over 5 min", func(c *acpclient.VerifierConfig) { c.Leeway = 5*time.Minute + 1 }, "Leeway"},
 		{"negative size", func(c *acpclient.VerifierConfig) { c.MaxTokenSize = -1 }, "MaxTokenSize"},
 		{"stale over 24 h", func(c *acpclient.VerifierConfig) { c.MaxStale = 25 * time.Hour }, "MaxStale"},
+		{"unknown mode", func(c *acpclient.VerifierConfig) { c.Mode = "JWT" }, "Mode"},
+		{"introspection without a registration", func(c *acpclient.VerifierConfig) { c.Mode = "introspection" }, "ClientID, Auth"},
+		{"auto without a registration", func(c *acpclient.VerifierConfig) { c.Mode = "auto" }, "ClientID, Auth"},
+		{"auto without Auth", func(c *acpclient.VerifierConfig) { c.Mode, c.ClientID = "auto", "api" }, "ClientID, Auth"},
+		{"auto without ClientID", func(c *acpclient.VerifierConfig) { c.Mode, c.Auth = "auto", acpclient.Secret("s") }, "ClientID, Auth"},
+		{"an empty secret", func(c *acpclient.VerifierConfig) { c.Mode, c.ClientID, c.Auth = "auto", "api", acpclient.Secret("") }, "secret is empty"},
+		{"a ClientID with a line break", func(c *acpclient.VerifierConfig) { c.ClientID = "a\n" }, "ClientID"},
+		{"CF-07 Auth and Introspector", func(c *acpclient.VerifierConfig) {
+			c.Mode, c.ClientID, c.Auth, c.Introspector = "auto", "api", acpclient.Secret("s"), tokenSource(nil)
+		}, "Introspector"},
+		{"CF-07 RFC9068 and introspection", func(c *acpclient.VerifierConfig) {
+			c.Mode, c.Introspector, c.RFC9068 = "introspection", tokenSource(nil), true
+		}, "RFC9068"},
+		{"negative TTL", func(c *acpclient.VerifierConfig) { c.IntrospectionTTL = new(-time.Second) }, "IntrospectionTTL"},
+		{"TTL over 5 min", func(c *acpclient.VerifierConfig) { c.IntrospectionTTL = new(5*time.Minute + 1) }, "IntrospectionTTL"},
+		{"negative cache", func(c *acpclient.VerifierConfig) { c.CacheSize = new(-1) }, "CacheSize"},
+		{"a cache over a million", func(c *acpclient.VerifierConfig) { c.CacheSize = new(1_000_001) }, "CacheSize"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			config := good
@@ -48,6 +65,10 @@ func TestNewVerifierRefuses(t *testing.T) {
 				t.Errorf("%v, want a mistake of %s", err, row.says)
 			}
 		})
+	}
+	good.Mode, good.Introspector, good.RFC9068, good.IntrospectionTTL, good.CacheSize = "auto", tokenSource(nil), true, new(5*time.Minute), new(1_000_000)
+	if _, err := acpclient.NewVerifier(good); err != nil {
+		t.Error(err)
 	}
 	_, err := acpclient.NewVerifier(acpclient.VerifierConfig{Leeway: -1, Algs: []string{"x"}})
 	for _, field := range []string{"Issuer", "Audience", "Leeway", "Algs"} {
