@@ -20,7 +20,9 @@ func TestHeapHoldsNoToken(t *testing.T) {
 	z := newFuzzed()
 	answer := activeAnswer
 	z.answer.Store(&answer)
-	v := z.verifier(t, func(c *acpclient.VerifierConfig) { c.Mode, c.ClientID, c.Auth = "auto", "api", acpclient.Secret(canary) })
+	v := z.verifier(t, func(c *acpclient.VerifierConfig) {
+		c.Mode, c.ClientID, c.Auth = "auto", "api", acpclient.Secret(canary)
+	})
 	var needles [][]byte // backwards, so that they are not found themselves
 	verify := func(token string) {
 		for range 2 {
