@@ -44,8 +44,8 @@ type Config struct {
 	// loopback some browsers drop such a cookie.
 	ResponseMode string
 
-	// TrustedAudiences are further values that an ID token's `aud` may hold beside
-	// ClientID. nil trusts none (OIDC Core 3.1.3.7).
+	// TrustedAudiences are further values that the `aud` of an ID token or a logout token
+	// may hold beside ClientID. nil trusts none (OIDC Core 3.1.3.7).
 	TrustedAudiences []string
 
 	// IDTokenAlgs narrows the accepted signature algorithms of ID tokens, userinfo
@@ -53,7 +53,14 @@ type Config struct {
 	// "HS256" (384, 512) must stand alone and needs a client secret of 32 (48, 64) bytes or more.
 	IDTokenAlgs []string
 
-	// Leeway is the clock difference that is forgiven in ID tokens. 0 means 60 s,
+	// InsecureUntypedLogoutTokens takes logout tokens whose header has no `typ`, or "JWT",
+	// as well as those of the type logout+jwt. Servers older than the final Back-Channel
+	// Logout 1.0, which recommends the type, send such tokens, and a workspace of ACP may: they are
+	// refused with the reason "token_use". What then tells a logout token from the server's
+	// other JWTs are its claims alone. false demands the type.
+	InsecureUntypedLogoutTokens bool
+
+	// Leeway is the clock difference that is forgiven in ID tokens and logout tokens. 0 means 60 s,
 	// the most is 5 min.
 	Leeway time.Duration
 

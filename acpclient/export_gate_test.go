@@ -53,6 +53,15 @@ func JudgeClaims(c *Client, v *Verifier, payload []byte) (idToken, accessToken e
 	return idToken, accessToken
 }
 
+// JudgeLogoutToken judges a payload whose signature is taken for good.
+func JudgeLogoutToken(c *Client, payload []byte) (*LogoutToken, error) {
+	t := &jws{joseHeader: &joseHeader{alg: "ES256"}, payload: string(payload), room: &scratch{}}
+	if err := t.readClaims(); err != nil {
+		return nil, err
+	}
+	return c.judgeLogoutToken(t)
+}
+
 // Guard is a dialGuard.
 type Guard struct{ guard dialGuard }
 

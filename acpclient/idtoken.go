@@ -37,31 +37,55 @@ func (c *Client) verifyIDToken(ctx context.Context, m *Metadata, raw string, rul
 	if err := c.judgeIDToken(t, rules); err != nil {
 		return nil, err
 	}
-	verifier := oidc.NewVerifier(c.expected, judged{t}, &oidc.Config{
-		ClientID: c.config.ClientID, SupportedSigningAlgs: []string{t.alg},
-		SkipExpiryCheck: true, // judged above, with the leeway
-	})
-	if _, err := verifier.Verify(ctx, raw); err != nil {
+	if _, err := c.secondOpinion(t, "iss", "aud").Verify(ctx, raw); err != nil {
 		return nil, invalidToken("token_malformed", clean(err.Error()))
 	}
 	return t, nil
 }
 
+// secondOpinion is go-oidc's verifier of a token that was judged. It sees the named
+// claims alone, each as the gate read it.
+func (c *Client) secondOpinion(t *jws, names ...string) *oidc.IDTokenVerifier {
+	return oidc.NewVerifier(c.expected, judged{t, names}, &oidc.Config{
+		ClientID: c.config.ClientID, SupportedSigningAlgs: []string{t.alg},
+		SkipExpiryCheck: true, // judged before, with the leeway
+	})
+}
+
 // judged is the oidc.KeySet of a token whose signature was verified.
-type judged struct{ token *jws }
+type judged struct {
+	token *jws
+	names []string // plain ones, that need no escape in JSON
+}
 
 // VerifySignature implements oidc.KeySet.
 func (j judged) VerifySignature(context.Context, string) ([]byte, error) {
-	iss, _ := j.token.claims.value("iss")
-	aud, _ := j.token.claims.value("aud")
-	payload := make([]byte, 0, 20+len(iss)+len(aud))
-	payload = append(append(payload, `{"iss":`...), iss...)
-	payload = append(append(payload, `,"aud":`...), aud...)
+	payload := []byte{'{'}
+	for _, name := range j.names {
+		v, ok := j.token.claims.value(name)
+		if !ok {
+			continue
+		}
+		if len(payload) > 1 {
+			payload = append(payload, ',')
+		}
+		payload = append(append(append(payload, '"'), name...), `":`...)
+		payload = append(payload, v...)
+	}
 	return append(payload, '}'), nil
 }
 
 // open passes a token of the server's through the gate and verifies its signature.
 func (c *Client) open(ctx context.Context, m *Metadata, raw string) (*jws, error) {
+	t, err := c.admit(raw)
+	if err != nil {
+		return nil, err
+	}
+	return t, c.authenticate(ctx, m, t)
+}
+
+// admit is what needs no key: the gate, and whether the algorithm is a configured one.
+func (c *Client) admit(raw string) (*jws, error) {
 	t, err := parseJWS(raw, c.config.MaxTokenSize)
 	if err != nil {
 		return nil, err
@@ -69,25 +93,30 @@ func (c *Client) open(ctx context.Context, m *Metadata, raw string) (*jws, error
 	if !slices.Contains(c.config.algs(), t.alg) {
 		return nil, errAlg
 	}
+	return t, nil
+}
+
+// authenticate verifies the signature, and reads the claims.
+func (c *Client) authenticate(ctx context.Context, m *Metadata, t *jws) (err error) {
 	if c.secret != nil {
 		if !verifyHMAC(t.alg, c.secret, t.signingInput, t.signature) {
-			return nil, invalidToken("signature", "the signature is not the server's")
+			return invalidToken("signature", "the signature is not the server's")
 		}
-		return t, t.readClaims()
+		return t.readClaims()
 	}
 	if !m.namesAlg(t.alg) {
 		// The server may have changed its keys' type since it was asked.
 		if m, err = c.meta.again(ctx, forcedFetch); err != nil {
-			return nil, err
+			return err
 		}
 		if !m.namesAlg(t.alg) {
-			return nil, invalidToken("alg", "alg is not one that the server names")
+			return invalidToken("alg", "alg is not one that the server names")
 		}
 	}
 	if _, _, err := c.keys.verify(ctx, t); err != nil {
-		return nil, err
+		return err
 	}
-	return t, t.readClaims()
+	return t.readClaims()
 }
 
 // namesAlg is true for every alg where the server names none.
@@ -112,7 +141,7 @@ func (c *Client) judgeIDToken(t *jws, rules idTokenRules) error {
 	if t.has("events") {
 		return invalidToken("token_use", "a logout token")
 	}
-	if err := c.judgeParties(t); err != nil {
+	if err := c.judgeParties(t, true); err != nil {
 		return err
 	}
 	if _, err := t.subject(); err != nil {
@@ -137,8 +166,8 @@ func (c *Client) judgeIDToken(t *jws, rules idTokenRules) error {
 	return judgeHashes(t, rules)
 }
 
-// judgeParties judges iss, aud and azp.
-func (c *Client) judgeParties(t *jws) error {
+// judgeParties judges iss, aud and azp, which an ID token needs where it has several audiences.
+func (c *Client) judgeParties(t *jws, needsAzp bool) error {
 	if iss, _, err := t.text("iss"); err != nil || iss != c.expected {
 		return invalidToken("issuer", "iss is not the expected one")
 	}
@@ -153,7 +182,7 @@ func (c *Client) judgeParties(t *jws) error {
 	switch {
 	case err != nil, hasAzp && azp != c.config.ClientID:
 		return invalidToken("authorized_party", "azp is another client")
-	case len(aud) > 1 && !hasAzp:
+	case needsAzp && len(aud) > 1 && !hasAzp:
 		return invalidToken("authorized_party", "several audiences and no azp")
 	}
 	for _, a := range aud {

@@ -15,6 +15,7 @@ type hooks struct {
 	jwks          func(map[string]any)
 	idToken       func(header, claims map[string]any)
 	accessToken   func(header, claims map[string]any)
+	logoutToken   func(header, claims map[string]any)
 	mintIDToken   func(header, claims map[string]any) string
 	mintAccess    func(header, claims map[string]any) string
 	tokens        func(map[string]any)
@@ -78,6 +79,11 @@ func (s *Server) OnIDToken(f func(header, claims map[string]any)) {
 // OnAccessToken edits header and claims of JWT access tokens before they are signed.
 func (s *Server) OnAccessToken(f func(header, claims map[string]any)) {
 	s.set(func(h *hooks) { h.accessToken = f })
+}
+
+// OnLogoutToken edits header and claims of logout tokens before they are signed.
+func (s *Server) OnLogoutToken(f func(header, claims map[string]any)) {
+	s.set(func(h *hooks) { h.logoutToken = f })
 }
 
 // MintIDToken makes the whole ID token itself, from the header and claims that the

@@ -37,6 +37,8 @@ func (s *Server) metadata(req Request) *Response {
 		"introspection_endpoint":                           s.URL(IntrospectEndpoint),
 		"revocation_endpoint":                              s.URL(RevokeEndpoint),
 		"end_session_endpoint":                             s.URL(LogoutEndpoint),
+		"backchannel_logout_supported":                     true,
+		"backchannel_logout_session_supported":             true,
 		"scopes_supported":                                 []string{"openid", "profile", "email", "offline_access"},
 		"response_types_supported":                         []string{"code"},
 		"response_modes_supported":                         []string{"query", "form_post"},

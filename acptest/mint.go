@@ -131,27 +131,30 @@ func (s *Server) mintIDToken(client Client, claims map[string]any) string {
 	s.mu.Lock()
 	key, edit, mint := s.key, s.hooks.idToken, s.hooks.mintIDToken
 	s.mu.Unlock()
-	header := key.header(nil)
-	symmetric := strings.HasPrefix(client.IDTokenAlg, "HS")
-	if symmetric {
-		header = map[string]any{"alg": client.IDTokenAlg, "typ": "JWT"}
-	}
-	if edit != nil {
-		edit(header, claims)
-	}
-	token := ""
-	switch {
-	case mint != nil:
-		token = mint(header, claims)
-	case symmetric:
-		token = SignHMAC([]byte(client.Secret), header, claims)
-	default:
-		token = key.SignRaw(encode(header), encode(claims))
-	}
+	token := client.issue(key, "JWT", claims, edit, mint)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.idTokens[token] = client.ID
 	return token
+}
+
+// issue signs a token as the client registered it, after the hooks.
+func (c *Client) issue(key *Key, typ string, claims map[string]any, edit func(header, claims map[string]any), mint func(header, claims map[string]any) string) string {
+	header := key.header(map[string]any{"typ": typ})
+	symmetric := strings.HasPrefix(c.IDTokenAlg, "HS")
+	if symmetric {
+		header = map[string]any{"alg": c.IDTokenAlg, "typ": typ}
+	}
+	if edit != nil {
+		edit(header, claims)
+	}
+	switch {
+	case mint != nil:
+		return mint(header, claims)
+	case symmetric:
+		return SignHMAC([]byte(c.Secret), header, claims)
+	}
+	return key.SignRaw(encode(header), encode(claims))
 }
 
 // userClaims are the user's claims that the granted scopes open.

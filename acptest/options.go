@@ -114,7 +114,7 @@ type Client struct {
 	// Scopes are those that the client may have; others are not granted. nil allows all.
 	Scopes []string
 
-	// IDTokenAlg makes ID tokens with HS256, HS384 or HS512 under the client's secret.
+	// IDTokenAlg makes ID tokens and logout tokens with HS256, HS384 or HS512 under the client's secret.
 	// "" means the server's key.
 	IDTokenAlg string
 
