@@ -18,22 +18,28 @@ type result struct {
 	samples []sample
 }
 
-// compare gives each candidate its turn, round after round. prepare is not measured,
-// what it returns is: it does ops operations.
-func compare(all []candidate, rounds, ops int, prepare func(candidate) (func() error, error)) ([]result, error) {
+// contestant is who takes turns. prepare is not measured, what it returns is: it does
+// ops operations.
+type contestant struct {
+	name    string
+	prepare func() (work func() error, ops int, err error)
+}
+
+// compare gives each of them its turn, round after round.
+func compare(all []contestant, rounds int) ([]result, error) {
 	results := make([]result, len(all))
 	for round := range rounds + 1 {
 		for turn := range all {
 			i := (turn + round) % len(all) // nobody is always the one after the slowest
-			work, err := prepare(all[i])
+			work, ops, err := all[i].prepare()
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", all[i].name(), err)
+				return nil, fmt.Errorf("%s: %w", all[i].name, err)
 			}
 			s, err := measure(work, ops)
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", all[i].name(), err)
+				return nil, fmt.Errorf("%s: %w", all[i].name, err)
 			}
-			results[i].name = all[i].name()
+			results[i].name = all[i].name
 			if round > 0 { // the first one fills caches
 				results[i].samples = append(results[i].samples, s)
 			}
@@ -58,20 +64,10 @@ func measure(work func() error, ops int) (sample, error) {
 	}, err
 }
 
-// printTable writes Markdown. The ratios are to the second result, which is the one
-// written by hand.
-func printTable(title, unit string, results []result) {
-	fmt.Printf("\n%s\n\n| | %s/op | of by hand | allocs/op | of by hand | B/op |\n| --- | ---: | ---: | ---: | ---: | ---: |\n", title, unit)
-	scale := map[string]float64{"ns": 1, "µs": 1000}[unit]
-	nanos := func(s sample) float64 { return s.nanos }
-	allocs := func(s sample) float64 { return s.allocs }
-	bytes := func(s sample) float64 { return s.bytes }
-	for _, r := range results {
-		fmt.Printf("| %s | %.0f | %.2f | %.0f | %.2f | %.0f |\n", r.name,
-			median(r.each(nanos))/scale, r.ratio(results[1], nanos),
-			median(r.each(allocs)), r.ratio(results[1], allocs), median(r.each(bytes)))
-	}
-}
+// What a ratio may be of.
+func byNanos(s sample) float64  { return s.nanos }
+func byAllocs(s sample) float64 { return s.allocs }
+func byBytes(s sample) float64  { return s.bytes }
 
 func (r result) each(value func(sample) float64) []float64 {
 	all := make([]float64, 0, len(r.samples))

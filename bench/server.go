@@ -1,11 +1,7 @@
 package main
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -16,10 +12,8 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 )
 
 const (
@@ -38,13 +32,18 @@ var (
 // can while a callback is measured: answers are written and signed when the user signs
 // in, the token endpoint checks the request and hands them out.
 type server struct {
-	issuer string
-	alg    string
-	signer jose.Signer
-	jwks   []byte
-	http   *http.Server
+	issuer  string
+	alg     string
+	current *signingKey
+	http    *http.Server
+
+	keyFetches atomic.Int64
+	down       atomic.Bool // answers 503 to everything
 
 	mu      sync.Mutex
+	jwks    []byte
+	keyAge  time.Duration            // what it says of its key set
+	latency time.Duration            // of its key set
 	answers map[string]pendingAnswer // by code
 }
 
@@ -54,57 +53,39 @@ type pendingAnswer struct {
 }
 
 func newServer(alg string) (*server, error) {
-	s := &server{alg: alg, answers: map[string]pendingAnswer{}}
+	s := &server{alg: alg, keyAge: time.Hour, answers: map[string]pendingAnswer{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	s.issuer = "http://" + listener.Addr().String() + tenantPath
-	if err := s.makeKeys(); err != nil {
+	previous, err := newSigningKey(alg, "previous")
+	if err == nil {
+		s.current, err = newSigningKey(alg, "current")
+	}
+	if err == nil {
+		err = s.publish(previous, s.current) // as a server does that rotates them
+	}
+	if err != nil {
 		listener.Close()
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+tenantPath+"/.well-known/openid-configuration", s.discovery)
-	mux.HandleFunc("GET "+tenantPath+"/jwks", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Cache-Control", "max-age=3600")
-		w.Write(s.jwks)
-	})
+	mux.HandleFunc("GET "+tenantPath+"/jwks", s.keySet)
 	mux.HandleFunc("POST "+tenantPath+"/oauth2/token", s.token)
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	s.http = &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.down.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})}
 	go s.http.Serve(listener)
 	return s, nil
 }
 
 func (s *server) close() { s.http.Close() }
-
-// makeKeys publishes two keys, as a server does that rotates them; the second one signs.
-func (s *server) makeKeys() error {
-	var set jose.JSONWebKeySet
-	for _, id := range []string{"previous", "current"} {
-		var key crypto.Signer
-		var err error
-		if s.alg == "RS256" {
-			key, err = rsa.GenerateKey(rand.Reader, 2048)
-		} else {
-			key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		}
-		if err != nil {
-			return err
-		}
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key.Public(), KeyID: id, Use: "sig", Algorithm: s.alg})
-		s.signer, err = jose.NewSigner(jose.SigningKey{
-			Algorithm: jose.SignatureAlgorithm(s.alg), Key: jose.JSONWebKey{Key: key, KeyID: id},
-		}, (&jose.SignerOptions{}).WithType("JWT"))
-		if err != nil {
-			return err
-		}
-	}
-	var err error
-	s.jwks, err = json.Marshal(set)
-	return err
-}
 
 func (s *server) discovery(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
@@ -142,11 +123,7 @@ func (s *server) signIn(authURL string, edit func(claims map[string]any)) (url.V
 		return nil, errors.New("state, nonce or code_challenge is missing or too short")
 	}
 	now := time.Now()
-	accessToken, err := jwt.Signed(s.signer).Claims(map[string]any{
-		"iss": s.issuer, "sub": theUser.Subject, "aud": []string{clientID, "api"}, "client_id": clientID,
-		"exp": now.Add(time.Hour).Unix(), "iat": now.Unix(), "nbf": now.Unix(), "jti": rand.Text(),
-		"scp": scopes, "tid": "tenant", "aid": "workspace",
-	}).Serialize()
+	accessToken, err := s.accessToken(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +139,7 @@ func (s *server) signIn(authURL string, edit func(claims map[string]any)) (url.V
 	if edit != nil {
 		edit(claims)
 	}
-	idToken, err := jwt.Signed(s.signer).Claims(claims).Serialize()
+	idToken, err := s.current.sign(claims)
 	if err != nil {
 		return nil, err
 	}
