@@ -29,9 +29,10 @@ type judge struct {
 type newJudge func(ctx context.Context, s *server, keyAge time.Duration) (*judge, error)
 
 // judges are all that keep keys. The SDK's are first, and so many of them:
-const ours = 2
+const ours = 3
 
 var judges = []newJudge{
+	newHandlerJudge,
 	newVerifierJudge(verifierTitle, &cacheSize),
 	newVerifierJudge("Verifier, remembering none", new(int)),
 	newKeyfuncJudge, newGoOIDCJudge, newGoOIDCHandlerJudge, newJWXJudge, newAuth0Judge, newZitadelJudge, newCapJudge,
