@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Options shape the server. The zero value is a server without clients.
+// Options shape the server. Only Clients must be set.
 type Options struct {
 	// Addr is the loopback address to listen on. "" is 127.0.0.1 with a free port.
 	Addr string
@@ -23,7 +23,7 @@ type Options struct {
 	// "" are "demo" and "bank".
 	Tenant, Workspace string
 
-	// Clients are the registered applications.
+	// Clients are the registered applications, one at least.
 	Clients []Client
 
 	// Users may sign in. nil are DefaultUsers.

@@ -43,32 +43,16 @@ func newKey(alg string) (jose.JSONWebKey, error) {
 
 // mint makes the JWT for a token that the library has just issued.
 func (s *Server) mint(_ context.Context, token *goidc.Token, grant *goidc.Grant) error {
-	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.SignatureAlgorithm(s.key.Algorithm), Key: s.key},
-		(&jose.SignerOptions{}).WithType("JWT"))
-	if err != nil {
-		return fmt.Errorf("localacp: %w", err)
-	}
 	claims := s.identityClaims(grant)
-	claims["iss"] = s.Issuer
 	claims["sub"] = token.Subject
-	claims["aud"] = s.audience(token)
+	claims["aud"] = s.audience(token.ClientID)
 	claims["scp"] = slices.Collect(strings.FieldsSeq(token.Scopes))
 	claims["iat"] = token.CreatedAt
 	claims["nbf"] = token.CreatedAt
 	claims["exp"] = token.ExpiresAt
-	claims["jti"] = rand.Text()
-	payload, err := json.Marshal(claims)
+	compact, err := s.signAccess(claims)
 	if err != nil {
-		return fmt.Errorf("localacp: %w", err)
-	}
-	signed, err := signer.Sign(payload)
-	if err != nil {
-		return fmt.Errorf("localacp: %w", err)
-	}
-	compact, err := signed.CompactSerialize()
-	if err != nil {
-		return fmt.Errorf("localacp: %w", err)
+		return err
 	}
 	until := unix(token.ExpiresAt)
 	s.outside.put(token.ID, compact, until)
@@ -76,19 +60,78 @@ func (s *Server) mint(_ context.Context, token *goidc.Token, grant *goidc.Grant)
 	return nil
 }
 
-func (s *Server) audience(token *goidc.Token) []string {
-	return []string{token.ClientID, s.Audience}
+func (s *Server) audience(clientID string) []string { return []string{clientID, s.Audience} }
+
+// signAccess adds what is the same in every access token.
+func (s *Server) signAccess(claims map[string]any) (string, error) {
+	signer, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.SignatureAlgorithm(s.key.Algorithm), Key: s.key},
+		(&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return "", fmt.Errorf("localacp: %w", err)
+	}
+	claims["iss"] = s.Issuer
+	claims["jti"] = rand.Text()
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", fmt.Errorf("localacp: %w", err)
+	}
+	signed, err := signer.Sign(payload)
+	if err != nil {
+		return "", fmt.Errorf("localacp: %w", err)
+	}
+	compact, err := signed.CompactSerialize()
+	if err != nil {
+		return "", fmt.Errorf("localacp: %w", err)
+	}
+	return compact, nil
 }
 
-// identityClaims stand in both the access token and the ID token.
-func (s *Server) identityClaims(grant *goidc.Grant) map[string]any {
-	claims := map[string]any{
+// Grant is what AccessToken gives a client. Nothing in it is checked.
+type Grant struct {
+	Username string    // whom the token names
+	ClientID string    // need not be registered
+	Scopes   []string  // nil for none
+	ACR      string    // how strongly the user signed in; "" leaves it out
+	AuthTime time.Time // when the user signed in; zero is now
+}
+
+// AccessToken makes a token as if the user had just signed in at the client, for trying out
+// an API. It lives as long as others, but only its signature can be asked: the server does not
+// know it at introspection or userinfo.
+func (s *Server) AccessToken(g Grant) (string, error) {
+	now := time.Now()
+	if g.AuthTime.IsZero() {
+		g.AuthTime = now
+	}
+	claims := s.commonClaims()
+	claims["auth_time"] = g.AuthTime.Unix()
+	claims["sub"] = g.Username
+	claims["aud"] = s.audience(g.ClientID)
+	claims["scp"] = append([]string{}, g.Scopes...)
+	claims["iat"] = now.Unix()
+	claims["nbf"] = now.Unix()
+	claims["exp"] = now.Add(s.options.AccessTokenLifetime).Unix()
+	if g.ACR != "" {
+		claims["acr"] = g.ACR
+		claims["amr"] = []string{"pwd", "otp"}
+	}
+	return s.signAccess(claims)
+}
+
+// commonClaims stand in both the access token and the ID token, and so do identityClaims.
+func (s *Server) commonClaims() map[string]any {
+	return map[string]any{
 		"tid": s.options.Tenant,
 		"aid": s.options.Workspace,
 		"idp": "local",
 		"st":  "public",
 		"amr": []string{"pwd"},
 	}
+}
+
+func (s *Server) identityClaims(grant *goidc.Grant) map[string]any {
+	claims := s.commonClaims()
 	if at, ok := grant.Store["auth_time"].(int64); ok {
 		claims["auth_time"] = at
 	}
@@ -131,7 +174,7 @@ func (s *Server) userClaims(claims map[string]any, grant *goidc.Grant) {
 // introspectionClaims use the longer names that ACP has there.
 func (s *Server) introspectionClaims(_ context.Context, token *goidc.Token, grant *goidc.Grant) map[string]any {
 	return map[string]any{
-		"aud":       s.audience(token),
+		"aud":       s.audience(token.ClientID),
 		"tenant_id": s.options.Tenant,
 		"server_id": s.options.Workspace,
 		"idp":       "local",
