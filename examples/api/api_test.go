@@ -77,7 +77,7 @@ func TestRoutes(t *testing.T) {
 		"BR-45 OPTIONS":                {"OPTIONS", "/things", "", 405, ""},
 		"another method":               {"DELETE", "/things", read, 405, ""},
 		"no such path":                 {"GET", "/thing", read, 404, ""},
-		"BR-40 a path to be cleaned":   {"GET", "//things?access_token=" + read, "", 404, ""},
+		"BR-08 a path to be cleaned":   {"GET", "//things?access_token=" + read, "", 404, ""},
 		"BR-22 no resource identifier": {"GET", "/.well-known/oauth-protected-resource", "", 404, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/acp-go/acp/examples/internal/serve"
 )
 
 // agent is a browser without a screen: it keeps cookies and follows redirects of
@@ -184,7 +186,7 @@ func startApp(t *testing.T, environ ...string) *app {
 	go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the pipe
 	started.stop = sync.OnceValue(func() int { cancel(); return <-status })
 	t.Cleanup(func() {
-		if s := started.stop(); s != ok {
+		if s := started.stop(); s != serve.OK {
 			t.Errorf("exit status %d\n%s", s, started.log)
 		}
 	})

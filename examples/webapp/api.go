@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/acp-go/acp/examples/internal/serve"
 	"github.com/acp-go/acp/middleware"
 )
 
@@ -43,8 +43,8 @@ func newAPICaller(c config, auth *middleware.Authenticator, log *slog.Logger) *a
 // it has expired, and shows what the API answered.
 func (a *apiCaller) call(w http.ResponseWriter, r *http.Request) {
 	if a.url == "" {
-		write(w, "application/problem+json", http.StatusNotFound, map[string]any{
-			"type": "about:blank", "title": "There is no API to call", "status": http.StatusNotFound, "detail": "Set ACP_API_URL.",
+		serve.Write(w, problemJSON, http.StatusNotFound, problem{
+			Type: "about:blank", Title: "There is no API to call", Status: http.StatusNotFound, Detail: "Set ACP_API_URL.",
 		})
 		return
 	}
@@ -63,7 +63,7 @@ func (a *apiCaller) call(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		a.fail(w, http.StatusBadGateway, err)
 	default:
-		writeJSON(w, http.StatusOK, struct {
+		serve.JSON(w, http.StatusOK, struct {
 			Status int    `json:"status"`
 			Body   string `json:"body"`
 		}{status, body})
@@ -96,14 +96,16 @@ func (a *apiCaller) fail(w http.ResponseWriter, status int, err error) {
 	}
 	reference := rand.Text()[:12]
 	a.log.Warn("the API was not reached, or answered too much", "reference", reference, "status", status, "error", fmt.Sprintf("%.200q", err.Error()))
-	body, _ := json.Marshal(struct { // cannot fail
-		Type      string `json:"type"`
-		Title     string `json:"title"`
-		Status    int    `json:"status"`
-		Reference string `json:"reference"`
-	}{"about:blank", http.StatusText(status), status, reference})
-	private(w.Header())
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the browser is gone
+	serve.Write(w, problemJSON, status, problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Reference: reference})
+}
+
+const problemJSON = "application/problem+json"
+
+// problem is an error for a script (RFC 9457).
+type problem struct {
+	Type      string `json:"type"`
+	Title     string `json:"title"`
+	Status    int    `json:"status"`
+	Detail    string `json:"detail,omitempty"`
+	Reference string `json:"reference,omitempty"`
 }

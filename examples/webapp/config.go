@@ -3,20 +3,15 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"crypto"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
-	"errors"
-	"fmt"
-	"maps"
-	"net"
-	"os"
+	"net/url"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/acp-go/acp/acpclient"
+	"github.com/acp-go/acp/examples/internal/env"
+	"github.com/acp-go/acp/examples/internal/serve"
 )
 
 // config is what the environment says:
@@ -54,219 +49,100 @@ type config struct {
 
 const redisVariable = "ACP_REDIS_URL"
 
-var variables = []string{
-	"ACP_ISSUER", "ACP_CLIENT_ID", "ACP_CLIENT_SECRET", "ACP_CLIENT_AUTH", "ACP_CLIENT_KEY", "ACP_REDIRECT_URL",
-	"ACP_SCOPES", "ACP_RESPONSE_MODE", "ACP_COOKIE_KEY", "ACP_LISTEN", "ACP_API_URL", "ACP_ROOT_CA", redisVariable,
-}
-
-// mistake is a wrong setting. It names the variable and never repeats a value,
-// which could be a secret in the wrong place.
-func mistake(variable, format string, args ...any) error {
-	return errors.New(variable + ": " + fmt.Sprintf(format, args...))
-}
-
 // parse reads "NAME=value" pairs. The error is about one variable, in one line.
 func parse(environ []string) (config, error) {
-	env := map[string]string{}
-	for _, pair := range environ {
-		name, value, _ := strings.Cut(pair, "=")
-		switch {
-		case !strings.HasPrefix(name, "ACP_"):
-		case strings.TrimSpace(value) == "":
-			delete(env, name)
-		default:
-			env[name] = value
-		}
+	s, err := env.Read(environ, "ACP_CLIENT_ID", "ACP_CLIENT_SECRET", "ACP_CLIENT_AUTH", "ACP_CLIENT_KEY", "ACP_REDIRECT_URL",
+		"ACP_SCOPES", "ACP_RESPONSE_MODE", "ACP_COOKIE_KEY", "ACP_API_URL", "ACP_ROOT_CA", redisVariable)
+	if err != nil {
+		return config{}, err
 	}
-	text := func(name string) string { return strings.TrimSpace(env[name]) }
-
-	if text("ACP_ISSUER") == "" {
-		for _, name := range slices.Sorted(maps.Keys(env)) {
-			if name != "ACP_LISTEN" {
-				return config{}, mistake("ACP_ISSUER", "is not set, but %s is; without an issuer only ACP_LISTEN may be set", name)
-			}
-		}
-		c := config{listen: cmp.Or(text("ACP_LISTEN"), "127.0.0.1:0")}
-		if host, _, err := net.SplitHostPort(c.listen); err != nil || !loopback(host) {
-			return config{}, mistake("ACP_LISTEN", "must be a loopback host:port as long as ACP_ISSUER is not set")
-		}
-		return c, checkListen(c.listen)
+	if s.Text(redisVariable) != "" {
+		return config{}, env.Mistake(redisVariable, "sessions cannot be kept in Redis yet; unset it to keep them in sealed cookies")
 	}
-	for _, name := range slices.Sorted(maps.Keys(env)) {
-		if !slices.Contains(variables, name) {
-			return config{}, mistake(oneLine(name), "is not a setting of this program")
-		}
+	var c config
+	c.listen, err = s.Listen("127.0.0.1:8080")
+	if err != nil || s.Embedded() {
+		return c, err
 	}
-	if text(redisVariable) != "" {
-		return config{}, mistake(redisVariable, "sessions cannot be kept in Redis yet; unset it to keep them in sealed cookies")
-	}
-
-	c := config{
-		issuer:       text("ACP_ISSUER"),
-		clientID:     text("ACP_CLIENT_ID"),
-		redirectURL:  text("ACP_REDIRECT_URL"),
-		scopes:       strings.Fields(cmp.Or(text("ACP_SCOPES"), "openid profile")),
-		responseMode: cmp.Or(text("ACP_RESPONSE_MODE"), "query"),
-		listen:       cmp.Or(text("ACP_LISTEN"), "127.0.0.1:8080"),
-		apiURL:       text("ACP_API_URL"),
-	}
-	// The first mistake is enough for one line.
-	for _, check := range []func() error{
-		func() error { return checkURL("ACP_ISSUER", c.issuer, true) },
+	c.clientID = s.Text("ACP_CLIENT_ID")
+	c.redirectURL = s.Text("ACP_REDIRECT_URL")
+	c.scopes = strings.Fields(cmp.Or(s.Text("ACP_SCOPES"), "openid profile"))
+	c.responseMode = cmp.Or(s.Text("ACP_RESPONSE_MODE"), "query")
+	c.apiURL = s.Text("ACP_API_URL")
+	return c, env.First(
+		func() (err error) { c.issuer, err = s.Issuer(); return err },
 		func() error {
 			if c.clientID == "" {
-				return mistake("ACP_CLIENT_ID", "is required with ACP_ISSUER")
+				return env.Mistake("ACP_CLIENT_ID", "is required with ACP_ISSUER")
 			}
 			return nil
 		},
-		func() (err error) {
-			c.auth, err = clientAuth(text("ACP_CLIENT_AUTH"), env["ACP_CLIENT_SECRET"], text("ACP_CLIENT_KEY"))
+		func() error {
+			secret, err := s.Secret("ACP_CLIENT_SECRET")
+			if err == nil {
+				c.auth, err = clientAuth(s.Text("ACP_CLIENT_AUTH"), secret, s.Text("ACP_CLIENT_KEY"))
+			}
 			return err
 		},
-		func() error {
-			if c.redirectURL == "" {
-				return nil
-			}
-			return checkRedirect(c.redirectURL)
-		},
+		func() error { return checkRedirect(c.redirectURL) },
 		func() error {
 			if c.responseMode != "query" && c.responseMode != "form_post" {
-				return mistake("ACP_RESPONSE_MODE", "must be query or form_post")
+				return env.Mistake("ACP_RESPONSE_MODE", "must be query or form_post")
 			}
 			return nil
 		},
-		func() (err error) { c.cookieKeys, err = cookieKeys(text("ACP_COOKIE_KEY")); return err },
-		func() error { return checkListen(c.listen) },
+		func() (err error) { c.cookieKeys, err = cookieKeys(s.Text("ACP_COOKIE_KEY")); return err },
 		func() error {
 			if c.apiURL == "" {
 				return nil
 			}
-			return checkURL("ACP_API_URL", c.apiURL, false)
+			return env.CheckURL("ACP_API_URL", c.apiURL)
 		},
-		func() (err error) { c.rootCAs, err = rootCAs(text("ACP_ROOT_CA")); return err },
-	} {
-		if err := check(); err != nil {
-			return config{}, err
-		}
-	}
-	return c, nil
+		func() (err error) { c.rootCAs, err = s.RootCAs(); return err },
+	)
 }
 
-func clientAuth(method, secret, keyFile string) (acpclient.ClientAuth, error) {
-	isSecret := strings.TrimSpace(secret) != ""
-	if strings.ContainsFunc(secret, unicode.IsControl) {
-		return nil, mistake("ACP_CLIENT_SECRET", "has a control character, such as a line break at its end")
+// checkRedirect demands a path that a browser asks for as it is written, and that nothing
+// else answers here.
+func checkRedirect(value string) error {
+	const variable = "ACP_REDIRECT_URL"
+	if value == "" {
+		return nil
 	}
-	switch method {
-	case "", "client_secret_basic", "client_secret_post":
-		if keyFile != "" {
-			return nil, mistake("ACP_CLIENT_KEY", "is for ACP_CLIENT_AUTH=private_key_jwt only")
-		}
-		if method != "" && !isSecret {
-			return nil, mistake("ACP_CLIENT_SECRET", "is required by ACP_CLIENT_AUTH")
-		}
-	case "private_key_jwt":
-		if isSecret {
-			return nil, mistake("ACP_CLIENT_SECRET", "contradicts ACP_CLIENT_AUTH=private_key_jwt")
-		}
-		if keyFile == "" {
-			return nil, mistake("ACP_CLIENT_KEY", "is required by ACP_CLIENT_AUTH=private_key_jwt")
-		}
-		key, err := readKey(keyFile)
-		if err != nil {
-			return nil, mistake("ACP_CLIENT_KEY", "%v", err)
-		}
-		return acpclient.PrivateKeyJWT{Key: key}, nil
-	default:
-		return nil, mistake("ACP_CLIENT_AUTH", "must be client_secret_basic, client_secret_post or private_key_jwt")
+	if err := env.CheckURL(variable, value); err != nil {
+		return err
 	}
+	u, err := url.Parse(value)
 	switch {
-	case !isSecret:
-		return nil, nil
-	case method == "client_secret_basic":
-		return acpclient.SecretBasic(secret), nil
-	case method == "client_secret_post":
-		return acpclient.SecretPost(secret), nil
-	default:
-		return acpclient.Secret(secret), nil
+	case err != nil || !serve.IsClean(u.Path):
+		return env.Mistake(variable, "must have a path, without // and dots")
+	case slices.Contains([]string{"/", "/login", "/logout", "/backchannel-logout", "/profile", "/healthz"}, u.Path), strings.HasPrefix(u.Path, "/api/"):
+		return env.Mistake(variable, "must not have the path of a page of this program")
 	}
+	return nil
 }
 
-// readFile is os.ReadFile whose error does not repeat the path: the variable may
-// hold the key itself by mistake.
-func readFile(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	var failure *os.PathError
-	if errors.As(err, &failure) {
-		return nil, fmt.Errorf("the file cannot be read: %w", failure.Err)
-	}
-	return data, err
-}
-
-// readKey reads an RSA, EC or Ed25519 private key in PKCS #8, PKCS #1 or SEC 1.
-func readKey(path string) (crypto.Signer, error) {
-	data, err := readFile(path)
-	if err != nil {
-		return nil, err
-	}
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		var key any
-		switch block.Type {
-		case "PRIVATE KEY":
-			key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-		case "RSA PRIVATE KEY":
-			key, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-		case "EC PRIVATE KEY":
-			key, err = x509.ParseECPrivateKey(block.Bytes)
-		default: // such as EC PARAMETERS
-			continue
-		}
-		signer, ok := key.(crypto.Signer)
-		if err != nil || !ok {
-			return nil, errors.New("the file's private key cannot be read")
-		}
-		if _, err := acpclient.New(acpclient.Config{
-			Issuer: "https://localhost", ClientID: "-", Auth: acpclient.PrivateKeyJWT{Key: signer},
-		}); err != nil {
-			return nil, errors.New("the key must be RSA of 2048 bits or more, ECDSA, or Ed25519")
-		}
-		return signer, nil
-	}
-	return nil, errors.New("the file has no private key in PEM")
-}
-
-func rootCAs(path string) (*x509.CertPool, error) {
-	if path == "" {
-		return nil, nil
-	}
-	data, err := readFile(path)
-	if err != nil {
-		return nil, mistake("ACP_ROOT_CA", "%v", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(data) {
-		return nil, mistake("ACP_ROOT_CA", "the file has no certificate in PEM")
-	}
-	return pool, nil
+// variables are by the fields of the packages' configurations that they set, and whose
+// check is theirs.
+var variables = map[string]string{
+	"Issuer": "ACP_ISSUER", "ClientID": "ACP_CLIENT_ID", "RedirectURL": "ACP_REDIRECT_URL",
+	"Scopes": "ACP_SCOPES", "Config.CookieKeys": "ACP_COOKIE_KEY",
 }
 
 func cookieKeys(list string) ([][]byte, error) {
 	if list == "" {
-		return nil, mistake("ACP_COOKIE_KEY", "is required with ACP_ISSUER; make one with: openssl rand -base64 32")
+		return nil, env.Mistake("ACP_COOKIE_KEY", "is required with ACP_ISSUER; make one with: openssl rand -base64 32")
 	}
 	var keys [][]byte
 	for part := range strings.SplitSeq(list, ",") {
 		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(part))
 		switch {
 		case err != nil:
-			return nil, mistake("ACP_COOKIE_KEY", "a key is not base64")
+			return nil, env.Mistake("ACP_COOKIE_KEY", "a key is not base64")
 		case len(key) != 32:
-			return nil, mistake("ACP_COOKIE_KEY", "a key has %d bytes instead of 32", len(key))
+			return nil, env.Mistake("ACP_COOKIE_KEY", "a key has %d bytes instead of 32", len(key))
 		case bytes.Equal(key, make([]byte, 32)):
-			return nil, mistake("ACP_COOKIE_KEY", "a key is all zero")
+			return nil, env.Mistake("ACP_COOKIE_KEY", "a key is all zero")
 		}
 		keys = append(keys, key)
 	}

@@ -171,14 +171,14 @@ func TestGoodSettings(t *testing.T) {
 		t.Errorf("blank is not absent: %+v, %v", c, err)
 	}
 	first, second := randomKey(), randomKey()
-	c, err = parse(settings("ACP_COOKIE_KEY="+first+", "+second, "ACP_SCOPES= openid  accounts.read ", "ACP_LISTEN=", "ACP_RESPONSE_MODE=form_post"))
+	c, err = parse(settings("ACP_COOKIE_KEY="+first+", "+second, "ACP_SCOPES= openid  things.read ", "ACP_LISTEN=", "ACP_RESPONSE_MODE=form_post"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(c.cookieKeys) != 2 || base64.StdEncoding.EncodeToString(c.cookieKeys[0]) != first {
 		t.Error("the newest cookie key is not the first")
 	}
-	if strings.Join(c.scopes, ",") != "openid,accounts.read" || c.listen != "127.0.0.1:8080" || c.auth != nil || c.development {
+	if strings.Join(c.scopes, ",") != "openid,things.read" || c.listen != "127.0.0.1:8080" || c.auth != nil || c.development {
 		t.Errorf("%+v", c)
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/acp-go/acp/examples/internal/serve"
 )
 
 // hostile is an authorization server that gives one wrong answer. It shares no code with
@@ -99,11 +101,11 @@ func (h *hostile) metadata(w http.ResponseWriter, _ *http.Request) {
 	if h.fault.metadata != nil {
 		h.fault.metadata(m)
 	}
-	writeJSON(w, http.StatusOK, m)
+	serve.JSON(w, http.StatusOK, m)
 }
 
 func (h *hostile) keys(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: h.key.Public(), KeyID: "1", Algorithm: "RS256", Use: "sig"}}})
+	serve.JSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: h.key.Public(), KeyID: "1", Algorithm: "RS256", Use: "sig"}}})
 }
 
 func (h *hostile) token(w http.ResponseWriter, _ *http.Request) {
@@ -123,7 +125,7 @@ func (h *hostile) token(w http.ResponseWriter, _ *http.Request) {
 	if h.fault.response != nil {
 		h.fault.response(response)
 	}
-	writeJSON(w, http.StatusOK, response)
+	serve.JSON(w, http.StatusOK, response)
 }
 
 func (h *hostile) sign(claims map[string]any) string {

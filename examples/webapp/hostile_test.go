@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/acp-go/acp/examples/internal/serve"
 )
 
 var reference = regexp.MustCompile(`Reference <code>([A-Z2-7]{12})</code>|"reference":"([A-Z2-7]{12})"`)
@@ -318,7 +320,7 @@ func TestEndWhileARefreshHangs(t *testing.T) {
 	<-asked
 	leave()
 	begin := time.Now()
-	if status := app.stop(); status != ok {
+	if status := app.stop(); status != serve.OK {
 		t.Errorf("exit status %d\n%s", status, app.log)
 	}
 	if took := time.Since(begin); took > 5*time.Second {

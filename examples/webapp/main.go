@@ -9,25 +9,15 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"log/slog"
 	"net/http"
-	"os"
-	"os/signal"
-	"path"
-	"syscall"
 
 	"github.com/acp-go/acp/acpclient"
+	"github.com/acp-go/acp/examples/internal/serve"
 	"github.com/acp-go/acp/middleware"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := run(ctx, os.Environ(), os.Stdout, os.Stderr)
-	stop()
-	os.Exit(status)
-}
+func main() { serve.Main(run) }
 
 // login is all that signing in takes: a client of the authorization server, and
 // an authenticator around the application's own handlers.
@@ -52,9 +42,7 @@ func login(c config, log *slog.Logger) (*acpclient.Client, *middleware.Authentic
 func routes(c config, auth *middleware.Authenticator, log *slog.Logger) http.Handler {
 	public := http.NewServeMux()
 	public.HandleFunc("GET /{$}", home)
-	public.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
-	})
+	public.HandleFunc("GET /healthz", serve.Health)
 	users := http.NewServeMux()
 	users.HandleFunc("GET /profile", profile)
 	users.HandleFunc("GET /api/me", me)
@@ -68,48 +56,11 @@ func routes(c config, auth *middleware.Authenticator, log *slog.Logger) http.Han
 	mux.Handle("/healthz", public)
 	mux.Handle("/{$}", auth.LoadSession(public))
 	mux.Handle("/", auth.LoadSession(http.HandlerFunc(nothing)))
-	return exactly(auth.Handler(mux))
-}
-
-// exactly gives each answer the headers of private, and refuses the paths that a ServeMux
-// would redirect to a cleaner one, query and all.
-func exactly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		private(w.Header())
-		if !isClean(r.URL.Path) {
-			http.NotFound(w, r)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// isClean holds for a path without dot segments and empty ones.
-func isClean(p string) bool {
-	clean := path.Clean(p)
-	return p == clean || p == clean+"/" && clean != "/"
-}
-
-// private keeps an answer out of caches and out of the Referer header.
-func private(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
+	return serve.Exactly(auth.Handler(mux))
 }
 
 // me tells a script of the page who is signed in.
 func me(w http.ResponseWriter, r *http.Request) {
 	session := middleware.SessionFromContext(r.Context())
-	writeJSON(w, http.StatusOK, map[string]string{"sub": session.Subject})
-}
-
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	write(w, "application/json", status, v)
-}
-
-func write(w http.ResponseWriter, contentType string, status int, v any) {
-	private(w.Header())
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the browser is gone
+	serve.JSON(w, http.StatusOK, map[string]string{"sub": session.Subject})
 }

@@ -43,11 +43,15 @@ func TestWithoutConfiguration(t *testing.T) {
 	if p := a.open(app.base + "/"); p.StatusCode != http.StatusOK || !strings.Contains(p.text, "This page is public") {
 		t.Fatalf("/: status %d\n%s", p.StatusCode, p.text)
 	}
-	p := a.signIn(app.base + "/profile")
+	consent := a.submit(a.open(app.base+"/profile"), "username", "alice", "password", "wonderland", "action", "login")
+	if !strings.Contains(consent.text, "See your things") {
+		t.Errorf("the consent page does not name what the API is for:\n%s", consent.text)
+	}
+	p := a.submit(consent, "action", "allow")
 	if p.StatusCode != http.StatusOK || p.Request.URL.String() != app.base+"/profile" {
 		t.Fatalf("after signing in: status %d at %s\n%s", p.StatusCode, p.Request.URL, p.text)
 	}
-	for _, want := range []string{`<code id="subject">alice</code>`, "Alice Liddell"} {
+	for _, want := range []string{`<code id="subject">alice</code>`, "Alice Liddell", `href="/api/call"`} {
 		if !strings.Contains(p.text, want) {
 			t.Errorf("the profile lacks %s", want)
 		}
@@ -59,7 +63,7 @@ func TestWithoutConfiguration(t *testing.T) {
 		t.Errorf("/api/me: status %d, %s", p.StatusCode, p.text)
 	}
 	called := callAPI(t, a, app)
-	if called.Status != http.StatusOK || !strings.Contains(called.Body, `"sub":"alice"`) || !strings.Contains(called.Body, "accounts.read") {
+	if called.Status != http.StatusOK || !strings.Contains(called.Body, `"sub":"alice"`) || !strings.Contains(called.Body, "things.read") {
 		t.Errorf("/api/call: %+v", called)
 	}
 	if p := a.open(app.base + "/"); !strings.Contains(p.text, "Welcome back, Alice Liddell") {
