@@ -18,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"github.com/acp-go/acp/acpclient"
 	"github.com/acp-go/acp/examples/localacp"
 )
 
@@ -52,6 +53,38 @@ func TestDiscovery(t *testing.T) {
 		t.Errorf("keys: status %d, %v", status, keys)
 	} else if key := members(list[0].(map[string]any)); key.text("alg") != "ES256" || key["d"] != nil {
 		t.Errorf("key %v", key)
+	}
+}
+
+// TestAccessToken holds tokens that nobody signed in for against the SDK's verifier.
+func TestAccessToken(t *testing.T) {
+	server := start(t, localacp.Options{})
+	verifier, err := acpclient.NewVerifier(acpclient.VerifierConfig{Issuer: server.Issuer, Audience: server.Audience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer verifier.Close(t.Context())
+	long := time.Now().Add(-time.Hour).Truncate(time.Second)
+	for name, row := range map[string]struct {
+		grant    localacp.Grant
+		authTime time.Time
+		amr      string
+	}{
+		"plain":  {localacp.Grant{Username: "bob", ClientID: "curl"}, time.Now().Truncate(time.Second), "[pwd]"},
+		"strong": {localacp.Grant{Username: "bob", ClientID: "curl", Scopes: []string{"things.read"}, ACR: "urn:acp:mfa", AuthTime: long}, long, "[pwd otp]"},
+	} {
+		token, err := server.AccessToken(row.grant)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := verifier.Verify(t.Context(), token)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if a.Subject != "bob" || fmt.Sprint(a.Audience) != "[curl "+server.Audience+"]" || fmt.Sprint(a.Scopes) != fmt.Sprint(row.grant.Scopes) ||
+			a.ACR != row.grant.ACR || a.AuthTime.Sub(row.authTime).Abs() > 5*time.Second || fmt.Sprint(a.AMR) != row.amr || a.Workspace != "bank" {
+			t.Errorf("%s: %+v", name, a)
+		}
 	}
 }
 

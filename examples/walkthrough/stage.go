@@ -3,17 +3,16 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/acp-go/acp/acpclient"
+	"github.com/acp-go/acp/examples/api/things"
+	"github.com/acp-go/acp/examples/internal/serve"
 	"github.com/acp-go/acp/examples/localacp"
 	"github.com/acp-go/acp/middleware"
 )
@@ -35,28 +34,16 @@ type stage struct {
 
 type httpServer struct {
 	url    string
-	server *http.Server
 	listen net.Listener
 }
 
-func listen() (*httpServer, error) {
+func (s *stage) listen() (*httpServer, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
+	s.closers = append(s.closers, l.Close)
 	return &httpServer{url: "http://" + l.Addr().String(), listen: l}, nil
-}
-
-func (h *httpServer) serve(handler http.Handler) {
-	h.server = &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = h.server.Serve(h.listen) }() // it ends with close
-}
-
-func (h *httpServer) close() error {
-	if h.server == nil {
-		return h.listen.Close()
-	}
-	return h.server.Close()
 }
 
 func newStage(edit func(*localacp.Options)) (_ *stage, err error) {
@@ -66,16 +53,14 @@ func newStage(edit func(*localacp.Options)) (_ *stage, err error) {
 			s.close()
 		}
 	}()
-	if s.app, err = listen(); err != nil {
+	if s.app, err = s.listen(); err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, s.app.close)
-	if s.api, err = listen(); err != nil {
+	if s.api, err = s.listen(); err != nil {
 		return nil, err
 	}
-	s.closers = append(s.closers, s.api.close)
 
-	options := localacp.Options{Clients: []localacp.Client{{
+	options := localacp.Options{Audience: s.api.url, Clients: []localacp.Client{{
 		ID: clientID, Name: "Walkthrough", Secret: s.secret, RedirectURLs: []string{s.app.url + "/callback"},
 	}}}
 	if edit != nil {
@@ -88,7 +73,13 @@ func newStage(edit func(*localacp.Options)) (_ *stage, err error) {
 	if err := s.startApp(); err != nil {
 		return nil, err
 	}
-	return s, s.startAPI()
+	// The API is the one of examples/api.
+	stop, err := things.Start(s.api.listen, s.acp.Issuer, s.acp.Audience, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, stop)
+	return s, nil
 }
 
 func (s *stage) close() {
@@ -121,7 +112,7 @@ func (s *stage) startApp() error {
 	log := slog.New(slog.DiscardHandler)
 	client, err := acpclient.New(acpclient.Config{
 		Issuer: s.acp.Issuer, ClientID: clientID, Auth: acpclient.Secret(s.secret), RedirectURL: s.app.url + "/callback",
-		Scopes: []string{"openid", "profile", "offline_access", "accounts.read"}, Transport: s.toACP, Logger: log,
+		Scopes: []string{"openid", "profile", "offline_access", "things.read"}, Transport: s.toACP, Logger: log,
 	})
 	if err != nil {
 		return err
@@ -138,13 +129,13 @@ func (s *stage) startApp() error {
 	mux.Handle("GET /profile", auth.RequireSession(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "signed in as "+middleware.SessionFromContext(r.Context()).Subject) // the browser is gone
 	})))
-	mux.Handle("GET /accounts", auth.RequireSession(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("GET /things", auth.RequireSession(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := middleware.SessionFromContext(r.Context()).AccessToken(r.Context())
 		if err != nil {
 			auth.WriteError(w, r, err)
 			return
 		}
-		status, body, err := s.callAPI(r.Context(), s.toAPI, token)
+		status, body, err := s.callAPI(r.Context(), s.toAPI, http.MethodGet, token)
 		if err != nil {
 			http.Error(w, "the API cannot be reached", http.StatusBadGateway)
 			return
@@ -152,7 +143,7 @@ func (s *stage) startApp() error {
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body) // the browser is gone
 	})))
-	s.app.serve(auth.Handler(mux))
+	s.closers = append(s.closers, serve.Background(s.app.listen, auth.Handler(mux), log))
 	return nil
 }
 
@@ -164,12 +155,14 @@ func closer(end func(context.Context) error) func() error {
 	}
 }
 
-func (s *stage) callAPI(ctx context.Context, from http.RoundTripper, token string) (int, string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.api.url+"/accounts", nil)
+func (s *stage) callAPI(ctx context.Context, from http.RoundTripper, method, token string) (int, string, error) {
+	request, err := http.NewRequestWithContext(ctx, method, s.api.url+"/things", nil)
 	if err != nil {
 		return 0, "", err
 	}
-	request.Header.Set("Authorization", "Bearer "+token)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	response, err := (&http.Client{Transport: from}).Do(request)
 	if err != nil {
 		return 0, "", err
@@ -177,33 +170,4 @@ func (s *stage) callAPI(ctx context.Context, from http.RoundTripper, token strin
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	return response.StatusCode, string(body), err
-}
-
-// startAPI is the resource server: it answers whoever brings a good token.
-func (s *stage) startAPI() error {
-	verifier, err := acpclient.NewVerifier(acpclient.VerifierConfig{
-		Issuer: s.acp.Issuer, Audience: s.acp.Audience, Logger: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		return err
-	}
-	s.closers = append(s.closers, closer(verifier.Close))
-	s.api.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		user, err := verifier.Verify(r.Context(), token)
-		switch {
-		case errors.Is(err, acpclient.ErrUnavailable):
-			w.WriteHeader(http.StatusServiceUnavailable)
-		case err != nil:
-			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-			w.WriteHeader(http.StatusUnauthorized)
-			_, _ = io.WriteString(w, `{"error":"invalid_token"}`) // the caller is gone
-		default:
-			_ = json.NewEncoder(w).Encode(map[string]any{ // the caller is gone
-				"sub": user.Subject, "scopes": user.Scopes, "balance": json.Number("1234.56"),
-			})
-		}
-	}))
-	return nil
 }

@@ -121,11 +121,11 @@ func claimsOf(token string) (map[string]any, error) {
 }
 
 func (w *walk) call() error {
-	page, err := w.user.open(w.app.url + "/accounts")
+	page, err := w.user.open(w.app.url + "/things")
 	if err != nil {
 		return err
 	}
-	e, found := w.toAPI.last("/accounts")
+	e, found := w.toAPI.last("/things")
 	if !found {
 		return errors.New("the API was not called: " + page.status)
 	}
@@ -135,23 +135,31 @@ func (w *walk) call() error {
 }
 
 func (w *walk) answer() error {
-	e, _ := w.toAPI.last("/accounts")
+	e, _ := w.toAPI.last("/things")
 	w.showResponse(e)
-	w.check(e.code == http.StatusOK && strings.Contains(e.response, `"sub":"alice"`), "signature, issuer, audience and times are right: the API answers alice")
+	w.check(e.code == http.StatusOK && strings.Contains(e.response, `"sub":"alice"`), "signature, issuer, audience, times and scope are right: the API answers alice")
 
-	for _, bad := range []struct{ name, token, text string }{
-		{"a token with another signature", forge(w.tokens.Access), "the forged token is refused: 401 invalid_token"},
-		{"the ID token in place of the access token", w.tokens.ID, "the ID token opens nothing: 401 invalid_token"},
+	for _, bad := range []struct {
+		name, method, token string
+		code                int
+		error, text         string
+	}{
+		{"no token", http.MethodGet, "", http.StatusUnauthorized, "", "without a token: 401, and how to bring one"},
+		{"a token with another signature", http.MethodGet, forge(w.tokens.Access), http.StatusUnauthorized, "invalid_token", "the forged token is refused: 401 invalid_token"},
+		{"the ID token in place of the access token", http.MethodGet, w.tokens.ID, http.StatusUnauthorized, "invalid_token", "the ID token opens nothing: 401 invalid_token"},
+		{"more than the user consented to", http.MethodPost, w.tokens.Access, http.StatusForbidden, "insufficient_scope", "the scope things.write is missing: 403 insufficient_scope"},
 	} {
 		w.variant(bad.name)
 		t := w.tape("attacker")
-		status, _, err := w.callAPI(w.ctx, t, bad.token)
+		status, _, err := w.callAPI(w.ctx, t, bad.method, bad.token)
 		if err != nil {
 			return err
 		}
-		refused, _ := t.last("/accounts")
+		refused, _ := t.last("/things")
 		w.show(refused)
-		w.check(status == http.StatusUnauthorized && strings.Contains(refused.responseHeader.Get("WWW-Authenticate"), "invalid_token"), bad.text)
+		challenge := refused.responseHeader.Get("WWW-Authenticate")
+		w.check(status == bad.code && strings.HasPrefix(challenge, "Bearer ") &&
+			strings.Contains(challenge, "error=") == (bad.error != "") && strings.Contains(challenge, bad.error), bad.text)
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ func TestEveryStepHolds(t *testing.T) {
 			t.Errorf("step %d is missing", step)
 		}
 	}
-	for _, want := range []string{"response_type = code", "grant_type = authorization_code", "error = rejected", "error = invalid_grant", "<- 401 Unauthorized"} {
+	for _, want := range []string{"response_type = code", "grant_type = authorization_code", "error = rejected", "error = invalid_grant", "<- 401 Unauthorized",
+		`error="invalid_token"`, `error="insufficient_scope"`, "<- 403 Forbidden"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q", want)
 		}
