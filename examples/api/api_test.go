@@ -73,7 +73,7 @@ func TestRoutes(t *testing.T) {
 		"BR-21 another acr":            {"GET", "/transfer", token(map[string]any{"acr": "urn:acp:pwd", "auth_time": now.Unix()}), 401, "insufficient_user_authentication"},
 		"BR-21 too long ago":           {"GET", "/transfer", strong(310 * time.Second), 401, "insufficient_user_authentication"},
 		"BR-21 nobody knows when":      {"GET", "/transfer", token(map[string]any{"acr": "urn:acp:mfa"}), 401, "insufficient_user_authentication"},
-		"DP bound to a key":            {"GET", "/things", token(map[string]any{"scp": "things.read", "cnf": map[string]any{"jkt": "x"}}), 401, "invalid_token"},
+		"DP-01 bound to a key":         {"GET", "/things", token(map[string]any{"scp": "things.read", "cnf": map[string]any{"jkt": "x"}}), 401, "invalid_token"},
 		"BR-45 OPTIONS":                {"OPTIONS", "/things", "", 405, ""},
 		"another method":               {"DELETE", "/things", read, 405, ""},
 		"no such path":                 {"GET", "/thing", read, 404, ""},
