@@ -1,7 +1,7 @@
 // Package interop holds no code of its own. Its tests run the example web
-// application, as the binary that a user would start, against authorization servers
-// of other authors, and let a real browser do what a person does: sign in, consent,
-// refuse, use two tabs, go back, sign out.
+// application and the example API, as the binaries that a user would start, against
+// authorization servers of other authors, and let a real browser do what a person does:
+// sign in, consent, refuse, use two tabs, go back, sign out.
 //
 // They need Chromium (or Chrome), Node 20 or later, and `npm ci` in oidcprovider. A
 // missing tool fails them: a test that did not run proves nothing.

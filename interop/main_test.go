@@ -35,13 +35,18 @@ func run(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// webappBinary is examples/webapp, built as a user would.
-var webappBinary = sync.OnceValues(func() (string, error) {
-	binary := filepath.Join(shared, "webapp")
-	build := exec.Command("go", "build", "-o", binary, "./webapp")
+// webappBinary and apiBinary are examples/webapp and examples/api, built as a user would.
+var (
+	webappBinary = sync.OnceValues(func() (string, error) { return buildExample("webapp") })
+	apiBinary    = sync.OnceValues(func() (string, error) { return buildExample("api") })
+)
+
+func buildExample(name string) (string, error) {
+	binary := filepath.Join(shared, name)
+	build := exec.Command("go", "build", "-o", binary, "./"+name)
 	build.Dir = filepath.Join("..", "examples")
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building examples/webapp: %w\n%s", err, out)
+		return "", fmt.Errorf("building examples/%s: %w\n%s", name, err, out)
 	}
 	return binary, nil
-})
+}

@@ -143,8 +143,8 @@ func fetch(ctx context.Context, method, url string, header http.Header) (status 
 	return res.StatusCode, string(b), err
 }
 
-// environWithout is this process's environment without the settings of the web
-// application, so that a developer's own do not leak in.
+// environWithout is this process's environment without the settings of the examples, so
+// that a developer's own do not leak in.
 func environWithout(prefix string) []string {
 	var env []string
 	for _, kv := range os.Environ() {

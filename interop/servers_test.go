@@ -83,6 +83,13 @@ func startLocalACP(t *testing.T, port string, lifetime time.Duration, clients ..
 
 func startOIDCProvider(t *testing.T, port string, lifetime time.Duration, clients ...client) string {
 	t.Helper()
+	return startOIDCProviderFor(t, port, lifetime, nil, clients...)
+}
+
+// startOIDCProviderFor has access tokens for these APIs, too: "jwt" or "opaque", by the
+// API's identifier.
+func startOIDCProviderFor(t *testing.T, port string, lifetime time.Duration, apis map[string]string, clients ...client) string {
+	t.Helper()
 	number, err := strconv.Atoi(port)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +116,7 @@ func startOIDCProvider(t *testing.T, port string, lifetime time.Duration, client
 	}
 	config, err := json.Marshal(map[string]any{
 		"port": number, "path": "/bank/customers",
-		"accessTokenSeconds": int(lifetime.Seconds()), "clients": registered,
+		"accessTokenSeconds": int(lifetime.Seconds()), "clients": registered, "resources": apis,
 	})
 	if err != nil {
 		t.Fatal(err)

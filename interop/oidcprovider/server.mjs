@@ -2,7 +2,8 @@
 // put under an issuer with a path and behind ACP's endpoint paths.
 //
 // It reads one line of JSON from standard input:
-//   {"port": 0, "path": "/tenant/workspace", "accessTokenSeconds": 3600, "clients": [...]}
+//   {"port": 0, "path": "/tenant/workspace", "accessTokenSeconds": 3600, "clients": [...],
+//    "resources": {"https://api.example": "jwt", "https://other.example": "opaque"}}
 // listens on loopback, writes {"issuer": "..."} as one line to standard output, and
 // ends when standard input closes, so that it cannot outlive the test that started it.
 import { generateKeyPairSync } from 'node:crypto';
@@ -17,22 +18,22 @@ URL.parse ??= (input, base) => {
     return null;
   }
 };
-const { Provider } = await import('oidc-provider');
+const { Provider, errors } = await import('oidc-provider');
 
 const lines = createInterface({ input: process.stdin });
 lines.once('line', (line) => start(JSON.parse(line)));
 lines.once('close', () => process.exit(0));
 
-function start({ port, path, accessTokenSeconds, clients }) {
+function start({ port, path, accessTokenSeconds, clients, resources }) {
   let handle;
   const server = createServer((req, res) => handle(req, res));
   // The issuer says localhost and the application 127.0.0.1: one machine, but two sites to
   // a browser, so that its cookies are put to the test.
   server.listen(port, '127.0.0.1', () => {
     const issuer = `http://localhost:${server.address().port}${path}`;
-    const provider = new Provider(issuer, configuration(accessTokenSeconds, clients));
+    const provider = new Provider(issuer, configuration(accessTokenSeconds, clients, resources ?? {}));
     provider.on('server_error', (_, err) => console.error('server_error', err));
-    for (const event of ['authorization.error', 'grant.error', 'userinfo.error', 'revocation.error', 'end_session.error']) {
+    for (const event of ['authorization.error', 'grant.error', 'userinfo.error', 'revocation.error', 'introspection.error', 'end_session.error']) {
       provider.on(event, (_, err) => console.error(event, err.error, err.error_description, err.error_detail ?? ''));
     }
     const serve = provider.callback();
@@ -49,7 +50,7 @@ function start({ port, path, accessTokenSeconds, clients }) {
   });
 }
 
-function configuration(accessTokenSeconds, clients) {
+function configuration(accessTokenSeconds, clients, resources) {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return {
     clients,
@@ -71,6 +72,21 @@ function configuration(accessTokenSeconds, clients) {
       revocation: { enabled: true },
       introspection: { enabled: true },
       rpInitiatedLogout: { enabled: true },
+      // Access tokens for an API (RFC 8707) are JWTs (RFC 9068), or opaque.
+      resourceIndicators: {
+        enabled: true,
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_, indicator) => {
+          if (!resources[indicator]) throw new errors.InvalidTarget();
+          return {
+            scope: 'things.read things.write',
+            audience: indicator,
+            accessTokenTTL: accessTokenSeconds,
+            accessTokenFormat: resources[indicator],
+            jwt: { sign: { alg: 'ES256' } },
+          };
+        },
+      },
     },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     enabledJWA: {
