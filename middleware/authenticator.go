@@ -31,6 +31,7 @@ type Authenticator struct {
 	transactions *sealer
 	memory       *memory
 	refresher    *refresher
+	shelf        *shelf            // nil: sessions live in cookies
 	api          http.RoundTripper // for calls with a user's token
 }
 
@@ -58,19 +59,37 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 	}
 	a.cookies = newCookieRules(config.CookieName, secure, a.formPost)
 	var errs [2]error
-	a.sessions, errs[0] = newSealer(config.CookieKeys, purposeSession, registered.Issuer, registered.ClientID)
+	purpose := purposeSession
+	if config.Store != nil {
+		purpose = purposeTicket
+	}
+	a.sessions, errs[0] = newSealer(config.CookieKeys, purpose, registered.Issuer, registered.ClientID)
 	a.transactions, errs[1] = newSealer(config.CookieKeys, purposeTransaction, registered.Issuer, registered.ClientID)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("middleware: keys: %w", err)
 	}
 	clock := func() time.Time { return a.now() }
 	a.memory = newMemory(clock)
-	a.refresher = newRefresher(client, a.memory, clock, func(r *record) time.Time { return r.created.Add(config.AbsoluteTimeout) })
+	until := func(r *record) time.Time { return r.created.Add(config.AbsoluteTimeout) }
+	a.refresher = newRefresher(client, a.memory, clock, until)
+	if config.Store != nil {
+		a.shelf = &shelf{storage: newStorage(config.Store, clock), until: until}
+		for _, secret := range config.CookieKeys {
+			hash, block, err := derive(secret, purposeStore, registered.Issuer, registered.ClientID)
+			if err != nil {
+				return nil, fmt.Errorf("middleware: keys: %w", err)
+			}
+			a.shelf.secrets = append(a.shelf.secrets, slices.Concat(hash, block))
+		}
+		a.refresher.shelf, a.refresher.lease, a.refresher.log = a.shelf, config.Lease, config.Logger
+	}
 	a.api = apiTransport(registered)
 	for i := range config.CookieKeys {
 		config.CookieKeys[i] = nil // derived keys are all that is needed from here on
 	}
-	a.config.Logger.Info("acp: back-channel logout answers 501: it needs a session store", "path", config.BackchannelPath)
+	if config.Store == nil {
+		a.config.Logger.Info("acp: back-channel logout answers 501: it needs a session store", "path", config.BackchannelPath)
+	}
 	scopes := registered.Scopes
 	if config.Authorize.Scopes != nil {
 		scopes = config.Authorize.Scopes

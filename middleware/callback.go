@@ -65,6 +65,20 @@ func (a *Authenticator) Callback(w http.ResponseWriter, r *http.Request) {
 	}
 	var rec *record
 	defer func() { mine.settle(rec, tx.flow.ReturnTo) }()
+	if a.shelf != nil {
+		added, err := a.shelf.storage.Add(r.Context(), onceToken("state", state), tx.flow.Expiry)
+		if err != nil {
+			// Nothing was used yet: the browser may come again with the same callback.
+			a.memory.used.remove(keyOf(state))
+			a.cookies.unsay(w.Header(), a.cookies.tx+keyOf(state).id())
+			a.fail(w, r, err)
+			return
+		}
+		if !added {
+			a.replayElsewhere(w, r, p, tx)
+			return
+		}
+	}
 	if rec, err = a.finish(w, r, p, tx, values); err != nil {
 		a.fail(w, r, err)
 		return
@@ -145,13 +159,22 @@ func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presen
 	if err != nil {
 		return nil, err
 	}
-	now := a.now()
-	s := a.newSession(newRecord(tokens, now))
-	if err := a.callOnLogin(r, s, tokens); err != nil {
-		a.refresher.revoke(s.live.current().tokens) // nobody will use them
+	if err := judgeStepUp(tokens, tx.acr); err != nil {
+		a.refresher.revoke(tokens)
 		return nil, err
 	}
-	rec := s.live.current() // OnLogin may have used, and refreshed, the access token
+	now := a.now()
+	rec, err := a.newStored(ctx, tokens, now)
+	if err != nil {
+		a.refresher.revoke(tokens) // nobody will use them
+		return nil, err
+	}
+	s := a.newSession(rec)
+	if err := a.callOnLogin(r, s, tokens); err != nil {
+		a.refresher.revoke(s.live.current().tokens)
+		return nil, errors.Join(err, a.endSession(ctx, rec))
+	}
+	rec = s.live.current() // OnLogin may have used, and refreshed, the access token
 	held := p.held()
 	if r.Method == http.MethodPost {
 		held = everyChunk // a post from another site does not show the session that is there
@@ -160,14 +183,48 @@ func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presen
 		a.refresher.revoke(rec.tokens)
 		return nil, err
 	}
-	// A response still under way could otherwise bring the user of before back.
-	if old, _, ok := a.join(p); ok {
-		a.refresher.end(old, everyGeneration)
+	// A response still under way could otherwise bring the user of before back. The new
+	// session stands, whatever becomes of the old one in the Store.
+	var old error
+	if before, _, ok := a.join(p); ok {
+		old = a.endSession(ctx, before)
 	}
 	if tx.before != (sessionID{}) {
-		a.refresher.end(&record{id: tx.before, created: now}, everyGeneration)
+		old = errors.Join(old, a.endSession(ctx, &record{id: tx.before, created: now}))
+	}
+	if old != nil {
+		a.logoutWarning(r, "acp: login: the session of before goes on", old)
 	}
 	return rec, nil
+}
+
+// newStored is a new session, in the Store where there is one.
+func (a *Authenticator) newStored(ctx context.Context, t *acpclient.Tokens, now time.Time) (*record, error) {
+	rec := newRecord(t, now)
+	if a.shelf == nil {
+		return rec, nil
+	}
+	var id struct {
+		Issuer    string `json:"iss"`
+		Subject   string `json:"sub"`
+		SessionID string `json:"sid"`
+	}
+	if t.Claims(&id) != nil {
+		id.Issuer = a.expectedIssuer // without an ID token no logout of the server's finds it
+	}
+	newTicket(rec, id.Issuer, id.Subject, id.SessionID)
+	_, err := a.shelf.put(ctx, rec)
+	return rec, err
+}
+
+// endSession ends a session for good: in this process, and in the Store, whose error it
+// returns.
+func (a *Authenticator) endSession(ctx context.Context, r *record) error {
+	a.refresher.end(r, everyGeneration)
+	if a.shelf == nil {
+		return nil
+	}
+	return a.shelf.end(ctx, r)
 }
 
 // callOnLogin turns a panic into an error: nobody is logged in by it, and the browser is told.
@@ -192,10 +249,14 @@ func (a *Authenticator) callOnLogin(r *http.Request, s *Session, t *acpclient.To
 // says that this browser still holds the login's cookie.
 func (a *Authenticator) replay(w http.ResponseWriter, r *http.Request, p *presented, starter bool, before *outcome) {
 	returnTo, rec, err := before.wait(r.Context())
+	var f found
+	if err == nil && returnTo != "" {
+		f, err = a.find(r.Context(), p)
+	}
 	switch {
 	case err != nil:
 		a.fail(w, r, err)
-	case returnTo != "" && a.find(p).rec != nil:
+	case f.rec != nil:
 		redirect(w, returnTo)
 	case rec != nil && starter:
 		// A reload while the first one was under way: the browser dropped that one's answer.
@@ -205,6 +266,20 @@ func (a *Authenticator) replay(w http.ResponseWriter, r *http.Request, p *presen
 		}
 		redirect(w, returnTo)
 	default:
-		a.fail(w, r, invalidCallback("state_replayed", "this callback was used before"))
+		a.fail(w, r, errReplayed)
+	}
+}
+
+var errReplayed = invalidCallback("state_replayed", "this callback was used before")
+
+// replayElsewhere answers a callback that another process has used.
+func (a *Authenticator) replayElsewhere(w http.ResponseWriter, r *http.Request, p *presented, tx *transaction) {
+	switch f, err := a.find(r.Context(), p); {
+	case err != nil:
+		a.fail(w, r, err)
+	case f.rec != nil:
+		redirect(w, tx.flow.ReturnTo)
+	default:
+		a.fail(w, r, errReplayed)
 	}
 }

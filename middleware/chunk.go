@@ -20,7 +20,7 @@ var errSessionTooLarge = &problem{
 
 // split seals a record and cuts it.
 func (a *Authenticator) split(r *record) ([]string, error) {
-	plain := r.encode()
+	plain := a.cookieOf(r)
 	size := maxCookie - len(a.cookies.chunk(maxChunks-1)) - len("10.")
 	for n := 1; ; {
 		sealed, err := a.sessions.seal(sealedName(a.cookies.session, n), plain)
@@ -47,7 +47,7 @@ func (a *Authenticator) split(r *record) ([]string, error) {
 
 func sealedName(name string, chunks int) string { return name + "." + strconv.Itoa(chunks) }
 
-// join finds the session among a request's cookies. Where several copies are good but
+// join finds the session among a request's cookies: with a Store a record without tokens. Where several copies are good but
 // speak of different sessions, none is: one of them was planted.
 func (a *Authenticator) join(p *presented) (found *record, newest, ok bool) {
 	for _, first := range p.chunks[0] {
@@ -90,8 +90,20 @@ func (a *Authenticator) joinFrom(first string, p *presented) (r *record, newest,
 	if !ok {
 		return nil, false, false
 	}
-	r, ok = decodeRecord(plain)
+	if a.shelf != nil {
+		r, ok = decodeTicket(plain)
+	} else {
+		r, ok = decodeRecord(plain)
+	}
 	return r, newest, ok
+}
+
+// cookieOf is the part of a session that the browser holds: with a Store a ticket, else all.
+func (a *Authenticator) cookieOf(r *record) []byte {
+	if a.shelf != nil {
+		return r.encodeTicket()
+	}
+	return r.encode()
 }
 
 // writeSession sets a session's cookies, deletes those that a longer one left, and returns

@@ -48,6 +48,15 @@ type Config struct {
 	// of IdleTimeout where that is less.
 	IdleTimeout, AbsoluteTimeout time.Duration
 
+	// Store keeps the sessions, instead of sealed cookies: several processes then share
+	// them, a logout ends them everywhere at once, and a restart forgets nothing. nil means cookies.
+	Store Store
+
+	// Lease makes that of several processes one refreshes a session at a time. Without it two
+	// may send the same refresh token in the same moment, which ACP forgives, by its idempotency
+	// keys, and a server that looks for re-used tokens does not. It needs a Store. nil means none.
+	Lease Lease
+
 	// Authorize is sent with each login; its ReturnTo is ignored. nil sends nothing more.
 	Authorize *acpclient.AuthorizeOptions
 
@@ -87,6 +96,12 @@ func (c *Config) settle(redirectURL string) error {
 	}
 	c.settleTimes(bad)
 	c.settlePaths(redirectURL, bad)
+	if isNil(c.Store) && c.Store != nil {
+		bad("Store", "is a nil pointer")
+	}
+	if c.Lease != nil && c.Store == nil {
+		bad("Lease", "needs a Store")
+	}
 	if err := c.Authorize.Check(); err != nil {
 		bad("Authorize", "%w", err)
 	}

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,6 +78,11 @@ func replace(h http.Header, k *http.Cookie) {
 		}
 	}
 	h["Set-Cookie"] = append(kept, k.String())
+}
+
+// unsay takes back what the response says of a cookie.
+func (c *cookieRules) unsay(h http.Header, name string) {
+	h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(line string) bool { return strings.HasPrefix(line, name+"=") })
 }
 
 // decided tells whether a response already says something of the session's cookies.

@@ -34,6 +34,12 @@ func Explanations() map[string][2]string { return explanations }
 func (a *Authenticator) SessionCookies(t *acpclient.Tokens, created, seen time.Time) ([]*http.Cookie, error) {
 	r := newRecord(t, created)
 	r.seen = seen
+	if a.shelf != nil {
+		newTicket(r, a.issuer, sessionOf(t, a.issuer).Subject, "")
+		if _, err := a.shelf.put(context.Background(), r); err != nil {
+			return nil, err
+		}
+	}
 	return a.cookiesOf(r)
 }
 
@@ -128,7 +134,10 @@ func (a *Authenticator) WaitForReplay(ctx context.Context, state string) error {
 }
 
 // HasSession tells whether a request carries a session that would be served.
-func (a *Authenticator) HasSession(r *http.Request) bool { return a.find(a.cookies.read(r)).rec != nil }
+func (a *Authenticator) HasSession(r *http.Request) bool {
+	f, err := a.find(r.Context(), a.cookies.read(r))
+	return f.rec != nil && err == nil
+}
 
 // Sizes are the numbers of entries in the process's memory.
 func (a *Authenticator) Sizes() map[string]int {

@@ -19,6 +19,8 @@ const (
 const (
 	purposeSession     = "session"
 	purposeTransaction = "transaction"
+	purposeTicket      = "ticket"
+	purposeStore       = "store"
 )
 
 // checkKeys reports every key that is not 32 random bytes.
@@ -93,9 +95,13 @@ func encoded(k []byte) bool {
 // registration, so that another application with the same secret reads nothing.
 func derive(secret []byte, purpose, issuer, clientID string) (hash, block []byte, err error) {
 	info := fmt.Sprintf("acp-go middleware v1|%s|%d|%s|%d|%s", purpose, len(issuer), issuer, len(clientID), clientID)
-	key, err := hkdf.Key(sha256.New, secret, nil, info, 2*keySize)
+	key, err := expand(secret, info, nil)
 	if err != nil {
 		return nil, nil, err
 	}
 	return key[:keySize], key[keySize:], nil
+}
+
+func expand(secret []byte, info string, salt []byte) ([]byte, error) {
+	return hkdf.Key(sha256.New, secret, salt, info, 2*keySize)
 }

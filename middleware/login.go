@@ -26,9 +26,15 @@ func (a *Authenticator) Login(w http.ResponseWriter, r *http.Request) {
 	}
 	options := *a.config.Authorize
 	options.ReturnTo = a.returnPath(r)
-	location, flow, err := a.client.Authorize(r.Context(), &options)
+	a.leave(w, r, &options, nil)
+}
+
+// leave sends the browser to the authorization server. acr are the authentication classes
+// of which the answer must name one; nil leaves it to the server.
+func (a *Authenticator) leave(w http.ResponseWriter, r *http.Request, o *acpclient.AuthorizeOptions, acr []string) {
+	location, flow, err := a.client.Authorize(r.Context(), o)
 	if err == nil {
-		err = a.beginTransaction(w, r, flow)
+		err = a.beginTransaction(w, r, flow, acr)
 	}
 	if err != nil {
 		a.fail(w, r, err)

@@ -23,13 +23,28 @@ func (a *Authenticator) Logout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := a.cookies.read(r)
-	rec := a.find(p).rec
-	if rec != nil {
-		rec = a.refresher.end(rec, everyGeneration)
-	}
 	a.clearSession(w.Header(), p.held())
 	for _, tx := range p.txs {
 		a.cookies.remove(w.Header(), a.cookies.tx+tx.id)
+	}
+	f, err := a.find(r.Context(), p)
+	rec := f.rec
+	if ticket, _, ok := a.join(p); ok && err != nil {
+		rec = ticket // known by its cookie alone: it can be ended all the same
+	}
+	if rec != nil {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 2*storeTimeout)
+		defer cancel()
+		newest := a.refresher.end(rec, everyGeneration)
+		if a.shelf != nil {
+			err = a.shelf.end(ending, rec)
+		}
+		rec = newest
+	}
+	if err != nil {
+		// This process serves the session no more, and the browser lost it; another process may.
+		a.fail(w, r, err)
+		return
 	}
 	location := a.config.DefaultPath
 	if rec != nil {
@@ -74,15 +89,4 @@ func (a *Authenticator) endAtServer(r *http.Request, t *acpclient.Tokens) string
 func (a *Authenticator) logoutWarning(r *http.Request, message string, err error) {
 	a.config.Logger.LogAttrs(r.Context(), slog.LevelWarn, message,
 		slog.String("reason", clean(reasonOf(err))), slog.String("error", logText(err)))
-}
-
-// BackchannelLogout is where the authorization server would end sessions itself (OpenID
-// Connect Back-Channel Logout). Sealed cookies cannot be found by a server, so it answers 501: better
-// than a 200 that does nothing.
-func (a *Authenticator) BackchannelLogout(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		a.fail(w, r, methodNotAllowed(http.MethodPost))
-		return
-	}
-	a.fail(w, r, &problem{status: http.StatusNotImplemented, reason: "no_store"})
 }

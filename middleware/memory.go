@@ -62,6 +62,7 @@ func (m *memory) newest(r *record) *record {
 	if r.seen.After(next.seen) {
 		next.seen = r.seen
 	}
+	next.ticket = r.ticket
 	return &next
 }
 

@@ -25,6 +25,8 @@ type record struct {
 	seen       time.Time // last use, in steps of a tenth of the idle timeout
 	issued     time.Time // when the tokens came
 	tokens     *acpclient.Tokens
+
+	ticket *ticket // where the record lives in a Store; nil in cookies
 }
 
 func (r *record) encode() []byte {

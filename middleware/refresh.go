@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -66,6 +67,9 @@ type refresher struct {
 	now    func() time.Time
 	until  func(*record) time.Time // when what is remembered of a session may be forgotten
 	slots  chan struct{}
+	shelf  *shelf // nil: sessions live in cookies
+	lease  Lease  // nil: none
+	log    *slog.Logger
 
 	mu      sync.Mutex // also makes "ended" and "newest tokens" one decision
 	flights map[sessionID]*flight
@@ -120,6 +124,9 @@ func (f *refresher) use(ctx context.Context, r *record) (*record, error) {
 		return r, err
 	}
 	serves := !expired(r, f.now())
+	if serves && f.shelf != nil {
+		return r, nil // the next request finds the new one in the Store
+	}
 	var enough <-chan time.Time
 	if serves {
 		t := time.NewTimer(earlyWait)
@@ -185,11 +192,32 @@ func (f *refresher) start(ctx context.Context, r *record) (*record, *flight, err
 // fly runs detached from the request that started it: once the refresh token is sent,
 // the answer must be kept.
 func (f *refresher) fly(ctx context.Context, running *flight, r *record) {
-	tokens, err := f.ask(ctx, r)
-	next, revoke := f.land(running, r, tokens, err)
+	next, err := f.renew(ctx, r)
+	revoke := f.land(running, r, next, err)
 	close(running.done)
 	if revoke {
 		f.revoke(next.tokens)
+	}
+}
+
+// renew gives the session's newest tokens: with an error ErrSessionEnded those that nobody
+// may use.
+func (f *refresher) renew(ctx context.Context, r *record) (next *record, err error) {
+	if f.shelf != nil {
+		return f.renewStored(ctx, r)
+	}
+	t, err := f.ask(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return r.refreshed(t, f.now()), nil
+}
+
+// refreshed is the record with new tokens.
+func (r *record) refreshed(t *acpclient.Tokens, now time.Time) *record {
+	return &record{
+		id: r.id, generation: r.generation + 1, created: r.created, seen: r.seen,
+		issued: now.Truncate(time.Millisecond), tokens: t, ticket: r.ticket,
 	}
 }
 
@@ -220,34 +248,36 @@ func (f *refresher) ask(ctx context.Context, r *record) (t *acpclient.Tokens, er
 	return f.client.Refresh(ctx, r.tokens)
 }
 
-// land stores the result before anybody sees it. A logout that came in between wins, and
-// the new tokens are then to be revoked.
-func (f *refresher) land(running *flight, r *record, t *acpclient.Tokens, err error) (next *record, revoke bool) {
+// land keeps the result before anybody sees it. A logout that came in between wins, and the
+// new tokens are then to be revoked.
+func (f *refresher) land(running *flight, r, next *record, err error) (revoke bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.flights, r.id)
-	now := f.now().Truncate(time.Millisecond)
 	switch {
 	case err == nil:
-		next = &record{id: r.id, generation: r.generation + 1, created: r.created, seen: r.seen, issued: now, tokens: t}
 		if f.memory.hasEnded(r) {
 			running.err = ErrSessionEnded
-			return next, true
+			return true
 		}
 		f.memory.latest.put(r.id, next, f.until(r))
 		f.memory.backoffs.remove(r.id)
 		running.rec = next
+	case errors.Is(err, ErrSessionEnded):
+		f.memory.end(r.id, everyGeneration, f.until(r))
+		running.err = err
+		return next != nil
 	case fatal(err):
 		f.memory.end(r.id, r.generation, f.until(r))
 		running.err = &problem{status: http.StatusUnauthorized, reason: "session_ended", kind: ErrSessionEnded, cause: err}
 	default:
 		b, _ := f.memory.backoffs.get(r.id)
 		b.failures++
-		b.err, b.until = err, now.Add(pause(b.failures, err))
+		b.err, b.until = err, f.now().Add(pause(b.failures, err))
 		f.memory.backoffs.put(r.id, b, f.until(r))
 		running.err = err
 	}
-	return next, false
+	return false
 }
 
 // fatal holds for the answers after which no refresh can succeed: the server has ended

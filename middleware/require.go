@@ -56,9 +56,13 @@ func (a *Authenticator) with(w http.ResponseWriter, r *http.Request, serve func(
 		serve(w, r, s)
 		return
 	}
-	s := a.load(w, r)
 	h := w.Header()
 	h.Add("Vary", "Cookie")
+	s, err := a.load(w, r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
 	if s != nil {
 		h.Set("Cache-Control", "no-store")
 		w = &sessionWriter{w, s.live}
@@ -105,7 +109,7 @@ func (a *Authenticator) RequireSessionOrBearer(verifier TokenVerifier, o *Bearer
 			switch {
 			case c.kind == noCredentials || c.kind == inQuery || c.kind == otherScheme:
 				bySession.ServeHTTP(w, withoutToken(r))
-			case a.hasSession(r):
+			case a.mayHaveSession(r):
 				p.refuse(w, r, &problem{
 					status: http.StatusBadRequest, reason: "ambiguous_credentials", detail: "a session and a token in one request", challenge: p.challenges.request,
 				})
@@ -116,12 +120,14 @@ func (a *Authenticator) RequireSessionOrBearer(verifier TokenVerifier, o *Bearer
 	}, nil
 }
 
-// hasSession looks without touching the browser's cookies.
-func (a *Authenticator) hasSession(r *http.Request) bool {
+// mayHaveSession looks without touching the browser's cookies. While the Store does not
+// answer, a session is there until the contrary is known.
+func (a *Authenticator) mayHaveSession(r *http.Request) bool {
 	if s, known := a.sessionIn(r.Context()); known {
 		return s != nil
 	}
-	return a.find(a.cookies.read(r)).rec != nil
+	f, err := a.find(r.Context(), a.cookies.read(r))
+	return f.rec != nil || err != nil
 }
 
 // withoutSession hides the session that another Authenticator found.

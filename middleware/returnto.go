@@ -73,13 +73,23 @@ func withoutDots(p string) string {
 	return "/" + strings.Join(out, "/")
 }
 
-// loginURL asks the login to come back to this request.
-func (a *Authenticator) loginURL(r *http.Request) string {
-	to := r.RequestURI // as the browser sent it, also below http.StripPrefix
+// here is the path of a request as the browser sent it, also below http.StripPrefix, where
+// a login may come back to it, and the default page otherwise.
+func (a *Authenticator) here(r *http.Request) string {
+	to := r.RequestURI
 	if !strings.HasPrefix(to, "/") {
 		to = r.URL.RequestURI()
 	}
-	if !localPath(to, a.own) || to == a.config.DefaultPath {
+	if !localPath(to, a.own) {
+		return a.config.DefaultPath
+	}
+	return to
+}
+
+// loginURL asks the login to come back to this request.
+func (a *Authenticator) loginURL(r *http.Request) string {
+	to := a.here(r)
+	if to == a.config.DefaultPath {
 		return a.config.LoginPath
 	}
 	return a.config.LoginPath + "?return_to=" + url.QueryEscape(to)

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -95,47 +96,60 @@ type found struct {
 	stale bool    // the browser should get a newer cookie
 }
 
-// find judges the cookies of a request. It asks nobody.
-func (a *Authenticator) find(p *presented) found {
+// find judges the cookies of a request. It asks nobody but the Store, whose error it
+// returns.
+func (a *Authenticator) find(ctx context.Context, p *presented) (found, error) {
 	r, newestKey, ok := a.join(p)
 	if !ok {
-		return found{}
+		return found{}, nil
 	}
 	now := a.now()
 	latest := now.Add(maxSkew)
 	if r.created.After(latest) || r.seen.After(latest) || r.seen.Before(r.created) ||
-		!now.Before(a.end(r)) || a.memory.hasEnded(r) {
-		return found{}
+		!now.Before(a.end(r)) {
+		return found{}, nil
+	}
+	if a.shelf != nil {
+		var err error
+		if r, err = a.shelf.get(ctx, r); err != nil || r == nil {
+			return found{}, err
+		}
+	}
+	if a.memory.hasEnded(r) {
+		return found{}, nil
 	}
 	known := a.memory.newest(r)
-	f := found{rec: known, stale: known != r || !newestKey}
+	f := found{rec: known, stale: known != r && a.shelf == nil || !newestKey}
 	if now.Sub(r.seen) > a.touchStep() {
 		moved := *known
 		moved.seen = now.Truncate(time.Millisecond)
 		f.rec, f.stale = &moved, true
 	}
-	return f
+	return f, nil
 }
 
 // load is find for a request that will be served: it brings the browser's cookies up to
 // date, and deletes what is no session.
-func (a *Authenticator) load(w http.ResponseWriter, r *http.Request) *Session {
+func (a *Authenticator) load(w http.ResponseWriter, r *http.Request) (*Session, error) {
 	p := a.cookies.read(r)
 	held := p.held()
 	if held == 0 {
-		return nil
+		return nil, nil
 	}
-	f := a.find(p)
+	f, err := a.find(r.Context(), p)
+	if err != nil {
+		return nil, err
+	}
 	if f.rec == nil {
 		a.clearSession(w.Header(), held)
-		return nil
+		return nil, nil
 	}
 	s := a.newSession(f.rec)
 	s.live.held, s.live.open = held, true
 	if f.stale {
 		s.live.change = renewed
 	}
-	return s
+	return s, nil
 }
 
 func (l *liveSession) current() *record {
@@ -156,7 +170,10 @@ func (l *liveSession) adopt(r *record) {
 	if l.rec.seen.After(next.seen) {
 		next.seen = l.rec.seen
 	}
-	l.rec, l.change = &next, renewed
+	l.rec = &next
+	if l.auth.shelf == nil { // in a Store they are where they belong
+		l.change = renewed
+	}
 }
 
 // clear takes the session's cookies away, while that is possible.

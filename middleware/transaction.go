@@ -3,6 +3,7 @@ package middleware
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -22,6 +23,7 @@ const (
 type transaction struct {
 	started time.Time
 	before  sessionID // the session that the login began in; zero without one
+	acr     []string  // one of them must be what the login brings; nil asks for nothing
 	flow    acpclient.Flow
 }
 
@@ -44,6 +46,10 @@ func (t *transaction) encode() ([]byte, error) {
 	b := []byte{transactionVersion}
 	b = appendTime(b, t.started)
 	b = append(b, t.before[:]...)
+	b = binary.AppendUvarint(b, uint64(len(t.acr)))
+	for _, value := range t.acr {
+		b = appendText(b, value)
+	}
 	b = appendText(b, t.flow.ReturnTo)
 	return append(b, text...), nil
 }
@@ -55,6 +61,9 @@ func decodeTransaction(b []byte) (*transaction, bool) {
 	}
 	t := &transaction{started: d.time()}
 	copy(t.before[:], d.take(uint64(len(t.before))))
+	for n := d.uvarint(); n > 0 && !d.failed; n-- {
+		t.acr = append(t.acr, string(d.text()))
+	}
 	returnTo := string(d.text())
 	if d.failed || json.Unmarshal(d.rest, &t.flow) != nil {
 		return nil, false
@@ -74,9 +83,9 @@ func (a *Authenticator) openTransaction(p presentedTx) (*transaction, bool) {
 
 // beginTransaction sets the cookie of a new login, and forgets the oldest where there
 // are too many.
-func (a *Authenticator) beginTransaction(w http.ResponseWriter, r *http.Request, flow *acpclient.Flow) error {
+func (a *Authenticator) beginTransaction(w http.ResponseWriter, r *http.Request, flow *acpclient.Flow, acr []string) error {
 	now, p := a.now(), a.cookies.read(r)
-	t := &transaction{started: now, flow: *flow}
+	t := &transaction{started: now, flow: *flow, acr: acr}
 	if rec, _, ok := a.join(p); ok {
 		t.before = rec.id
 	}

@@ -1,0 +1,118 @@
+package middleware
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/acp-go/acp/acpclient"
+)
+
+// StepUp says how strongly, and how lately, a user must have signed in. It is a plain
+// value, which is copied. One of the fields is needed.
+type StepUp struct {
+	// ACRValues are the authentication context classes of which the session's `acr` must be
+	// one, the preferred one first. nil takes any.
+	ACRValues []string
+
+	// MaxAge is how long ago the user may have signed in at most, in whole seconds, at
+	// least 1 min: the user needs some time for the way back. nil takes any.
+	MaxAge *time.Duration
+}
+
+// RequireStepUp is RequireSession for pages that need more: a navigation whose session is
+// too weak or too old is sent to the authorization server, with acr_values and max_age, and
+// comes back to this page; everything else gets 401. What comes back is judged: a sign-in that
+// is still too weak is answered 403, leaves the session of before, and is not tried again by itself.
+//
+// The error names every mistake in s. A nil s, or one that asks for nothing, is a mistake.
+func (a *Authenticator) RequireStepUp(s *StepUp) (func(http.Handler) http.Handler, error) {
+	if s == nil {
+		s = &StepUp{}
+	}
+	need := StepUp{ACRValues: slices.Clone(s.ACRValues)}
+	options := *a.config.Authorize
+	options.ACRValues = need.ACRValues
+	if s.MaxAge != nil {
+		need.MaxAge = new(*s.MaxAge)
+		options.MaxAge = need.MaxAge
+	}
+	var errs []error
+	if len(s.ACRValues) == 0 && s.MaxAge == nil {
+		errs = append(errs, errors.New("StepUp: asks for nothing"))
+	}
+	if s.MaxAge != nil && (*s.MaxAge < time.Minute || *s.MaxAge%time.Second != 0) {
+		errs = append(errs, errors.New("StepUp.MaxAge: is less than 1 min, or no whole number of seconds"))
+	}
+	errs = append(errs, options.Check())
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("middleware: RequireStepUp:\n%w", err)
+	}
+	return func(next http.Handler) http.Handler {
+		next = orNotFound(next)
+		return a.RequireSession(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			err := need.judge(SessionFromContext(r.Context()), a.now())
+			switch {
+			case err == nil:
+				next.ServeHTTP(w, r)
+			case isNavigation(r):
+				o := options
+				o.ReturnTo = a.here(r)
+				a.leave(w, r, &o, need.ACRValues)
+			default:
+				a.refuse(w, r, err)
+			}
+		}))
+	}, nil
+}
+
+// judge holds a session against the need.
+func (s *StepUp) judge(session *Session, now time.Time) error {
+	var id struct {
+		ACR string `json:"acr"`
+	}
+	if err := session.Claims(&id); err != nil {
+		return err
+	}
+	weak := func(reason string) error {
+		return &problem{status: http.StatusUnauthorized, reason: reason, detail: "the page needs a stronger or later sign-in"}
+	}
+	if len(s.ACRValues) > 0 && !slices.Contains(s.ACRValues, id.ACR) {
+		return weak("acr")
+	}
+	if s.MaxAge != nil {
+		at, ok := session.authTime()
+		if !ok || now.Sub(at) > *s.MaxAge || at.After(now.Add(authTimeLeeway)) {
+			return weak("auth_time")
+		}
+	}
+	return nil
+}
+
+// authTime is when the user signed in, by the ID token.
+func (s *Session) authTime() (time.Time, bool) {
+	var id struct {
+		AuthTime *float64 `json:"auth_time"` // which was judged, when the token came
+	}
+	if s.Claims(&id) != nil || id.AuthTime == nil {
+		return time.Time{}, false
+	}
+	return time.Unix(int64(*id.AuthTime), 0), true
+}
+
+// judgeStepUp judges what a login brought that was asked for an authentication class. A page
+// that sent the browser away for it would otherwise do so again and again.
+func judgeStepUp(t *acpclient.Tokens, acr []string) error {
+	if len(acr) == 0 {
+		return nil
+	}
+	var id struct {
+		ACR string `json:"acr"`
+	}
+	if err := t.Claims(&id); err != nil || !slices.Contains(acr, id.ACR) {
+		return &problem{status: http.StatusForbidden, reason: "acr", detail: "the sign-in is not as strong as the page needs it", cause: err}
+	}
+	return nil
+}
