@@ -63,8 +63,9 @@ func DynamicScope(granted, wanted string) bool {
 func (v *Verifier) judgeAccess(c claims, names *placeNames, needsExp bool) (a *AccessToken, times validity, err error) {
 	// ACP signs ID tokens, logout tokens and access tokens with the same keys and typ:
 	// these claims tell them apart.
-	for _, mark := range [...]string{"nonce", "at_hash", "c_hash", "events"} {
-		if c.has(mark) {
+	for i := range c {
+		switch mark := c[i].Name; mark {
+		case "nonce", "at_hash", "c_hash", "events":
 			return nil, times, invalidToken("token_use", "a token with "+mark+" is no access token")
 		}
 	}
@@ -105,27 +106,30 @@ var (
 
 // describe reads what is there to be told, and judged by nobody here. null is nothing.
 func (a *AccessToken) describe(c claims, names *placeNames) error {
-	for _, m := range [...]struct {
-		name string
-		into *string
-	}{{names.tenant, &a.Tenant}, {names.workspace, &a.Workspace}, {"acr", &a.ACR}} {
-		v, ok := c.value(m.name)
-		if !ok || v.IsNull() {
+	for i := range c { // one pass: most tokens have few of them
+		m := &c[i]
+		if m.Value.IsNull() {
 			continue
 		}
-		if *m.into, ok = v.String(); !ok {
-			return invalidToken("token_malformed", m.name+" is not a string")
+		var ok bool
+		switch m.Name {
+		case names.tenant:
+			a.Tenant, ok = m.Value.String()
+		case names.workspace:
+			a.Workspace, ok = m.Value.String()
+		case "acr":
+			a.ACR, ok = m.Value.String()
+		case "amr":
+			a.AMR, ok = m.Value.Strings()
+		case "auth_time":
+			var err error
+			a.AuthTime, err = m.Value.NumericDate()
+			ok = err == nil
+		default:
+			continue
 		}
-	}
-	if v, ok := c.value("amr"); ok && !v.IsNull() {
-		if a.AMR, ok = v.Strings(); !ok {
-			return invalidToken("token_malformed", "amr is not a list of strings")
-		}
-	}
-	if v, ok := c.value("auth_time"); ok && !v.IsNull() {
-		var err error
-		if a.AuthTime, _, err = c.date("auth_time"); err != nil {
-			return err
+		if !ok {
+			return invalidToken("token_malformed", m.Name+" is of a wrong type")
 		}
 	}
 	return nil

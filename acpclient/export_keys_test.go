@@ -25,7 +25,7 @@ func ParseJWKS(body []byte) (keys []Key, problems []string, err error) {
 }
 
 func (k Key) Verify(alg string, signingInput, sig []byte) bool {
-	return verifySignature(k.key, alg, signingInput, sig)
+	return verifySignature(k.key, alg, signingInput, nil, sig)
 }
 
 func (k Key) Fits(alg string) bool { return algFits(k.key, alg) }
@@ -58,6 +58,15 @@ func NewKeySet(o KeySetOptions) KeySet {
 func (k KeySet) Verify(ctx context.Context, alg, kid string, hasKid bool, signingInput, sig []byte) error {
 	_, _, err := k.s.verify(ctx, &jws{joseHeader: &joseHeader{alg: alg, kid: kid, hasKid: hasKid}, signingInput: signingInput, signature: sig})
 	return err
+}
+
+// VerifyPrepared is Verify for a header that was read before.
+func (k KeySet) VerifyPrepared(alg, kid string) func(ctx context.Context, signingInput, sig []byte) error {
+	header := &joseHeader{alg: alg, kid: kid, hasKid: true}
+	return func(ctx context.Context, signingInput, sig []byte) error {
+		_, _, err := k.s.verify(ctx, &jws{joseHeader: header, signingInput: signingInput, signature: sig})
+		return err
+	}
 }
 
 func (k KeySet) Ready(ctx context.Context) error { return k.s.ready(ctx) }

@@ -15,6 +15,7 @@ import (
 type jws struct {
 	*joseHeader
 	signingInput []byte
+	sum256       *digest // of signingInput, where it is known
 	signature    []byte
 	payload      string
 	claims       // set by readClaims
@@ -33,6 +34,7 @@ type joseHeader struct {
 // signature and claims of a jws lie in it. The payload does not.
 type scratch struct {
 	token, decoded, signature []byte
+	sums                      runningSums
 	members                   strictjson.Object
 }
 

@@ -2,7 +2,6 @@ package acpclient
 
 import (
 	"context"
-	"crypto/sha256"
 	"maps"
 	"slices"
 	"strings"
@@ -28,10 +27,11 @@ func (v *Verifier) verifyJWT(ctx context.Context, token string, room *scratch) (
 	}
 	var d digest
 	if v.good != nil {
-		d = sha256.Sum256(room.token)
+		d = room.sums.whole(room.token, len(token)-len(parts.signature)-1)
 		if a, err := v.recall(ctx, &d); a != nil || err != nil {
 			return a, err
 		}
+		t.sum256 = room.sums.signingInput()
 	}
 	if err := t.parseRest(parts); err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (v *Verifier) recall(ctx context.Context, d *digest) (*AccessToken, error) 
 		return g.token, nil
 	}
 	in := g.keys.Load()
-	set, err := v.keys.still(ctx, g.signer, in)
+	set, err := v.keys.still(ctx, g.signer, in, now)
 	switch {
 	case err != nil:
 		return nil, err

@@ -205,7 +205,8 @@ func (f *keyFetch) isSlow() bool {
 }
 
 // judge checks a signature by these keys; signer is the key that made it.
-func (k *keys) judge(want wanted, signingInput, sig []byte) (v verdict, signer *key) {
+func (k *keys) judge(t *jws) (v verdict, signer *key) {
+	want := wanted{t.alg, t.kid, t.hasKid}
 	v, tries := unknown, 0
 	list := k.all
 	if want.hasKid {
@@ -220,7 +221,7 @@ func (k *keys) judge(want wanted, signingInput, sig []byte) (v verdict, signer *
 		if tries++; tries > maxKeyTries {
 			break
 		}
-		if verifySignature(candidate, want.alg, signingInput, sig) {
+		if verifySignature(candidate, want.alg, t.signingInput, t.sum256, t.signature) {
 			return good, candidate
 		}
 		v = bad

@@ -72,10 +72,23 @@ const maxLogText = 200
 // clean makes one printable line of at most 200 bytes. Quotation marks stay as they are:
 // the log's handler has its own way with them.
 func clean(s string) string {
+	if len(s) <= maxLogText && isPlain(s) {
+		return s
+	}
 	for len(s) > maxLogText || !utf8.ValidString(s) {
 		s = strings.ToValidUTF8(s[:min(len(s), maxLogText)], "")
 	}
 	quoted := strconv.QuoteToASCII(s)
 	quoted = strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 	return quoted[:min(len(quoted), maxLogText)]
+}
+
+// isPlain holds for printable ASCII without a backslash: clean has nothing to do.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e || s[i] == '\\' {
+			return false
+		}
+	}
+	return true
 }

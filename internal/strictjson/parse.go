@@ -19,7 +19,7 @@ const (
 	maxMembers = 1000
 	// mapFrom is the number of members from which a map finds duplicates:
 	// below it, comparing is faster and needs no allocation.
-	mapFrom = 16
+	mapFrom = 32
 )
 
 // Member is one name of an object, unescaped, and its value.

@@ -5,10 +5,24 @@ import (
 	"unicode/utf8"
 )
 
+// plain holds for the bytes that stand for themselves in a string.
+var plain = func() (table [256]bool) {
+	for c := 0x20; c < len(table); c++ {
+		table[c] = c != '"' && c != '\\'
+	}
+	return table
+}()
+
 // quoted walks over a string, quotes included, and says whether it has escapes.
 func (s *scanner) quoted() (escaped bool, err error) {
 	s.pos++ // "
-	for s.pos < len(s.text) {
+	for {
+		for s.pos < len(s.text) && plain[s.text[s.pos]] {
+			s.pos++
+		}
+		if s.pos == len(s.text) {
+			return false, s.fail("unfinished string")
+		}
 		switch c := s.text[s.pos]; {
 		case c == '"':
 			s.pos++
@@ -20,13 +34,10 @@ func (s *scanner) quoted() (escaped bool, err error) {
 				return false, s.fail("bad escape")
 			}
 			s.pos += size
-		case c < 0x20:
-			return false, s.fail("control character in a string")
 		default:
-			s.pos++
+			return false, s.fail("control character in a string")
 		}
 	}
-	return false, s.fail("unfinished string")
 }
 
 // name walks over a member name and returns it unescaped.
