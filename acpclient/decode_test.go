@@ -43,10 +43,11 @@ func TestDecodeIsLikeTheDecoder(t *testing.T) {
 		Word     word           `json:"word"`
 		URI      string         `json:"https://example.com/claim#1"`
 		Skipped  string         `json:"-"`
-		Dash     string         `json:"-,"`
 		Untagged string
 		hidden   string
 	}
+	_ = plain{}.hidden // it must stay empty
+
 	type embedded struct {
 		inner
 		Name string `json:"name"`

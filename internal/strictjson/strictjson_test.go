@@ -396,7 +396,7 @@ func exercise(v strictjson.Value) {
 	v.String()
 	v.Strings()
 	v.Array(1 << 20)
-	v.Bool()
+	_, _ = v.Bool()
 	v.Object()
 	v.NumericDate()
 	v.Int64()
