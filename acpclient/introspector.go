@@ -72,9 +72,9 @@ func (v *Verifier) introspect(ctx context.Context, token string) (*AccessToken, 
 			return a, err
 		}
 	}
-	f, err := v.inquire.start(d, token)
-	if err != nil {
-		return nil, err
+	a, f, err := v.inquire.start(ctx, d, token)
+	if f == nil {
+		return a, err
 	}
 	select {
 	case <-f.done:
@@ -84,38 +84,43 @@ func (v *Verifier) introspect(ctx context.Context, token string) (*AccessToken, 
 	}
 }
 
-// start joins the inquiry about a token, or begins one.
-func (i *introspector) start(d digest, token string) (*inquiry, error) {
+// start joins the inquiry about a token, or begins one, unless the verdict is known.
+func (i *introspector) start(ctx context.Context, d digest, token string) (*AccessToken, *inquiry, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.closed {
-		return nil, ErrClosed
+		return nil, nil, ErrClosed
 	}
 	if r, ok := i.refused[d]; ok && i.verifier.now().Before(r.until) {
-		return nil, r.err
+		return nil, nil, r.err
 	}
 	if f := i.flights[d]; f != nil {
-		return f, nil
+		return nil, f, nil
+	}
+	if i.verifier.good != nil { // one may have landed since the caller looked
+		if a, err := i.verifier.recall(ctx, &d); a != nil || err != nil {
+			return a, nil, err
+		}
 	}
 	if len(i.flights) >= maxInquiries+maxWaiting {
-		return nil, errTooMany
+		return nil, nil, errTooMany
 	}
 	// Nobody's request carries the inquiry: one that is cancelled must not fail the others.
-	ctx, cancel := context.WithTimeout(context.Background(), fetchTimeout)
+	own, cancel := context.WithTimeout(context.Background(), fetchTimeout)
 	f := &inquiry{digest: d, done: make(chan struct{}), cancel: cancel}
 	i.flights[d] = f
 	// A transport or an Introspector that does not heed the deadline must not hold up those who wait.
-	stop := context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(own, func() {
 		i.land(f, nil, time.Time{}, unavailable(context.DeadlineExceeded, time.Second))
 	})
 	i.running.Go(func() {
 		defer cancel()
-		g, asked, err := i.fly(ctx, token)
+		g, asked, err := i.fly(own, token)
 		if stop() {
 			i.land(f, g, asked, err)
 		}
 	})
-	return f, nil
+	return nil, f, nil
 }
 
 // fly waits for its turn, and asks.

@@ -151,6 +151,36 @@ func TestIntrospectionsInParallel(t *testing.T) {
 	}
 }
 
+// RL-17, BR-35: nor does who comes just when the answer does ask a second time.
+func TestIntrospectionsAtTheLanding(t *testing.T) {
+	z := newFuzzed()
+	answer := activeAnswer
+	z.answer.Store(&answer)
+	v := z.verifier(t, func(c *acpclient.VerifierConfig) {
+		c.Mode, c.ClientID, c.Auth = "introspection", "api", acpclient.Secret(canary)
+		inner := c.Transport
+		c.Transport = roundTripper(func(req *http.Request) (*http.Response, error) {
+			z.asked.Add(1)
+			return inner.RoundTrip(req)
+		})
+	})
+	const tokens = 500
+	for n := range tokens {
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if _, err := v.Verify(t.Context(), fmt.Sprint("token-", n)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if got := z.asked.Load(); got != tokens+1 { // and the metadata
+		t.Errorf("%d requests for %d tokens", got, tokens)
+	}
+}
+
 // BR-31: answers never go to another token, however alike the two are.
 func TestIntrospectionsAreNotMixedUp(t *testing.T) {
 	inBubble(t, nil, func(q *inquiries) {

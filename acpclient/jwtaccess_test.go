@@ -254,10 +254,13 @@ func TestTimesOfARememberedToken(t *testing.T) {
 			if again, err := v.Verify(t.Context(), token); again != first {
 				t.Fatalf("it was not remembered: %v", err)
 			}
-			for _, m := range row.later {
+			for n, m := range row.later {
 				l.clock.advance(m.wait)
-				_, err := v.Verify(t.Context(), token)
+				a, err := v.Verify(t.Context(), token)
 				wantInvalidToken(t, token, err, m.want)
+				if n == 0 && err == nil && a != first {
+					t.Error("forgotten before it is over")
+				}
 				_, err = fresh.Verify(t.Context(), token) // ID-18: first sight comes to the same
 				wantInvalidToken(t, token, err, m.want)
 			}

@@ -29,6 +29,7 @@ type fuzzed struct {
 	key    *acptest.Key
 	now    time.Time
 	answer atomic.Pointer[string] // to introspections
+	asked  atomic.Int32           // by tests that count
 }
 
 const fuzzIssuer, fuzzAPI = "https://as.example", "https://api.example"
