@@ -16,11 +16,12 @@ func TestVerifyAllocations(t *testing.T) {
 	for _, alg := range []string{"ES256", "EdDSA", "RS256"} {
 		l := newLab(t, acptest.Options{Alg: alg}, nil)
 		token := l.server.AccessToken(map[string]any{"scp": []string{"things.read", "things.write"}})
-		v, none := l.newVerifier(nil), l.newVerifier(func(c *acpclient.VerifierConfig) { c.CacheSize = new(0) })
+		v, auto := l.newVerifier(nil), l.newInquirer(func(c *acpclient.VerifierConfig) { c.Mode = "auto" })
+		none := l.newVerifier(func(c *acpclient.VerifierConfig) { c.CacheSize = new(0) })
 		for name, row := range map[string]struct {
 			v    *acpclient.Verifier
 			most float64
-		}{"RL-28 first sight": {none, 25}, "RL-28 repeated": {v, 0}} {
+		}{"RL-28 first sight": {none, 25}, "RL-28 repeated": {v, 0}, "RL-28 repeated, auto": {auto, 0}} {
 			t.Run(name+" "+alg, func(t *testing.T) {
 				ctx := t.Context()
 				if n := testing.AllocsPerRun(100, func() {

@@ -80,7 +80,10 @@ func TestAuto(t *testing.T) {
 	if n := l.count(acptest.IntrospectEndpoint); n != 0 {
 		t.Errorf("bad JWTs were introspected, %d of them", n)
 	}
-	asked := 0
+	// Behind the header of a JWT that was good, too.
+	_, err := v.Verify(t.Context(), header+".e30.~")
+	wantInvalidToken(t, "", err, "inactive")
+	asked := 1
 	for _, row := range shapes {
 		t.Run(row.name, func(t *testing.T) {
 			if got := acpclient.LooksLikeJWT(row.token); got != row.jwt {
@@ -109,7 +112,7 @@ func TestAuto(t *testing.T) {
 	if n := l.count(acptest.IntrospectEndpoint); n != asked+1 {
 		t.Error("mode introspection does not introspect a JWT")
 	}
-	_, err := opaque.newVerifier(nil).Verify(t.Context(), opaque.server.AccessToken(nil))
+	_, err = opaque.newVerifier(nil).Verify(t.Context(), opaque.server.AccessToken(nil))
 	wantInvalidToken(t, "", err, "token_malformed")
 }
 

@@ -117,8 +117,9 @@ func (v *Verifier) judge(t *jws) (a *AccessToken, times validity, err error) {
 }
 
 // looksLikeJWT holds for three base64url parts whose first is a JSON object with an
-// `alg`: such a token is judged as a JWT, or not at all. The other parts may be empty.
-func looksLikeJWT(token string) bool {
+// `alg`: such a token is judged as a JWT, or not at all. The other parts may be empty. The
+// header of a good JWT, which known holds, is not decoded again.
+func looksLikeJWT(token string, known *headerMemo) bool {
 	header, rest, _ := strings.Cut(token, ".")
 	points := 0
 	for _, c := range []byte(rest) {
@@ -130,7 +131,7 @@ func looksLikeJWT(token string) bool {
 			return false
 		}
 	}
-	return points == 1 && namesAlg(header)
+	return points == 1 && (known.get(header) != nil || namesAlg(header))
 }
 
 // headerMemo holds the headers of tokens that were good, by their encoded form: a server

@@ -213,7 +213,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*AccessToken, erro
 		return nil, ErrClosed
 	case len(token) > v.config.MaxTokenSize:
 		return nil, errTooLong
-	case v.config.Mode == "introspection", v.config.Mode == "auto" && !looksLikeJWT(token):
+	case v.config.Mode == "introspection", v.config.Mode == "auto" && !looksLikeJWT(token, &v.headers):
 		return v.introspect(ctx, token)
 	}
 	room := v.rooms.Get().(*scratch)
