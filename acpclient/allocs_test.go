@@ -35,3 +35,16 @@ func TestVerifyAllocations(t *testing.T) {
 		}
 	}
 }
+
+// RL-28: and an opaque token whose answer is remembered.
+func TestIntrospectionAllocations(t *testing.T) {
+	l, v := newDesk(t, nil)
+	token, ctx := l.server.AccessToken(nil), t.Context()
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := v.Verify(ctx, token); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

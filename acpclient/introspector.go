@@ -66,7 +66,10 @@ func (v *Verifier) introspect(ctx context.Context, token string) (*AccessToken, 
 	if !isB64Token(token) {
 		return nil, errNotB64Token
 	}
-	d := digest(sha256.Sum256([]byte(token)))
+	room := v.rooms.Get().(*scratch)
+	room.token = append(room.token[:0], token...)
+	d := digest(sha256.Sum256(room.token))
+	v.rooms.Put(room)
 	if v.good != nil {
 		if a, err := v.recall(ctx, &d); a != nil || err != nil {
 			return a, err
