@@ -143,6 +143,33 @@ func TestGoodTokensThatAreOver(t *testing.T) {
 	}
 }
 
+// RL-18: a token that many see first at one time is remembered once.
+func TestGoodTokenOfMany(t *testing.T) {
+	l := newLab(t, acptest.Options{}, nil)
+	token := l.server.AccessToken(nil)
+	one, many := l.newVerifier(nil), l.newVerifier(nil)
+	l.passes(one, token, nil)
+	release := l.server.Hold(acptest.JWKSEndpoint)
+	defer release()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := many.Verify(t.Context(), token); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err := l.server.Wait(t.Context(), acptest.JWKSEndpoint, 2); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	wg.Wait()
+	_, want, _, _ := acpclient.Remembered(one)
+	if n, got, _, _ := acpclient.Remembered(many); n != 1 || got != want {
+		t.Errorf("%d tokens of %d bytes, want one of %d", n, got, want)
+	}
+}
+
 // RL-18: distinct bad tokens, of every kind, leave the heap where it was.
 func TestBadTokensTakeNoMemory(t *testing.T) {
 	l := newLab(t, acptest.Options{Alg: "EdDSA"}, nil)
