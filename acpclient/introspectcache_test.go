@@ -61,6 +61,11 @@ func TestIntrospectionTTL(t *testing.T) {
 					l.server.RevokeTokens()
 				}
 			}
+			if row.ttl != nil && *row.ttl == 0 || row.size != nil && *row.size == 0 {
+				if good, _, refused, _ := acpclient.Remembered(v); good+refused != 0 {
+					t.Errorf("%d good, %d refused are remembered", good, refused)
+				}
+			}
 		})
 	}
 }
@@ -113,6 +118,10 @@ func TestIntrospectionTTLBeginsWithTheQuestion(t *testing.T) {
 				}
 			}
 			ask(1)
+			good, _, refused, _ := acpclient.Remembered(v)
+			if (good+refused > 0) != (row.left > 0) {
+				t.Errorf("%d good, %d refused are remembered", good, refused)
+			}
 			if row.left > 0 {
 				l.clock.advance(row.left - 1)
 				ask(1)

@@ -52,9 +52,6 @@ type inquiry struct {
 }
 
 func newIntrospector(v *Verifier, ttl time.Duration, most int) *introspector {
-	if ttl == 0 {
-		most = 0
-	}
 	return &introspector{
 		verifier: v, ttl: ttl, most: min(most, maxRefusals), turns: make(chan struct{}, maxInquiries),
 		flights: map[digest]*inquiry{}, refused: map[digest]refusal{},
@@ -119,9 +116,8 @@ func (i *introspector) start(ctx context.Context, d digest, token string) (*Acce
 	i.running.Go(func() {
 		defer cancel()
 		g, asked, err := i.fly(own, token)
-		if stop() {
-			i.land(f, g, asked, err)
-		}
+		stop()
+		i.land(f, g, asked, err)
 	})
 	return nil, f, nil
 }
@@ -151,9 +147,9 @@ func (i *introspector) land(f *inquiry, g *goodToken, asked time.Time, err error
 	switch {
 	case err == nil:
 		f.token = g.token
-		if v := i.verifier; i.ttl > 0 && v.good != nil {
-			g.digest, g.until = f.digest, asked.Add(i.ttl)
-			v.good.put(g, v.now())
+		g.digest, g.until = f.digest, asked.Add(i.ttl)
+		if v, now := i.verifier, i.verifier.now(); v.good != nil && now.Before(g.until) {
+			v.good.put(g, now)
 		}
 	case i.closed:
 		f.err = ErrClosed
