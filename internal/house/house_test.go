@@ -42,7 +42,8 @@ var imports = map[string][]string{
 		module + "/middleware", module + "/acpclient", module + "/pkce", module + "/internal/strictjson",
 		"github.com/go-jose/go-jose/v4", "github.com/go-jose/go-jose/v4/jwt", "github.com/go-jose/go-jose/v4/json", "golang.org/x/oauth2",
 	},
-	"internal/house": {},
+	"acptest/storetest": {module + "/middleware"},
+	"internal/house":    {},
 }
 
 // parsed holds the files of one package directory, tests left out.
