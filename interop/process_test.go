@@ -32,7 +32,10 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{cmd: cmd, stderr: new(lockedBuffer), exited: make(chan struct{})}
 	cmd.Stderr = p.stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", cmd.Path, err)
@@ -52,14 +55,19 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *process {
 
 // terminate sends SIGTERM and waits for a clean end within the limit.
 func (p *process) terminate(limit time.Duration) error {
-	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM); err != nil {
+	return p.stop(syscall.SIGTERM, limit)
+}
+
+// stop sends the signal and waits for a clean end within the limit.
+func (p *process) stop(signal syscall.Signal, limit time.Duration) error {
+	if err := syscall.Kill(-p.cmd.Process.Pid, signal); err != nil {
 		return err
 	}
 	select {
 	case <-p.exited:
 		return p.err
 	case <-time.After(limit):
-		return errors.New("still running " + limit.String() + " after SIGTERM")
+		return errors.New("still running " + limit.String() + " after " + signal.String())
 	}
 }
 
