@@ -12,6 +12,8 @@ import (
 	"github.com/acp-go/acp/acpclient"
 	"github.com/acp-go/acp/examples/internal/env"
 	"github.com/acp-go/acp/examples/internal/serve"
+	"github.com/acp-go/acp/examples/redis"
+	"github.com/acp-go/acp/middleware"
 )
 
 // config is what the environment says:
@@ -28,6 +30,7 @@ import (
 //	ACP_LISTEN         host:port; absent: 127.0.0.1:8080, or a free port without ACP_ISSUER
 //	ACP_API_URL        an API to call with the user's access token
 //	ACP_ROOT_CA        PEM file with certificates to trust, besides the system's
+//	ACP_REDIS_URL      where sessions are kept, and leased for refreshing; absent: sealed cookies
 //
 // Blank is absent. Without ACP_ISSUER only ACP_LISTEN may be set.
 type config struct {
@@ -42,24 +45,24 @@ type config struct {
 	apiURL       string
 	rootCAs      *x509.CertPool
 
+	// Of ACP_REDIS_URL. nil: sealed cookies.
+	store      middleware.Store
+	lease      middleware.Lease
+	closeRedis func() error
+
 	// Only the embedded server sets these.
 	afterLogout string
 	development bool
 }
 
-const redisVariable = "ACP_REDIS_URL"
-
 // parse reads "NAME=value" pairs. The error is about one variable, in one line.
 func parse(environ []string) (config, error) {
 	s, err := env.Read(environ, "ACP_CLIENT_ID", "ACP_CLIENT_SECRET", "ACP_CLIENT_AUTH", "ACP_CLIENT_KEY", "ACP_REDIRECT_URL",
-		"ACP_SCOPES", "ACP_RESPONSE_MODE", "ACP_COOKIE_KEY", "ACP_API_URL", "ACP_ROOT_CA", redisVariable)
+		"ACP_SCOPES", "ACP_RESPONSE_MODE", "ACP_COOKIE_KEY", "ACP_API_URL", "ACP_ROOT_CA", "ACP_REDIS_URL")
 	if err != nil {
 		return config{}, err
 	}
-	if s.Text(redisVariable) != "" {
-		return config{}, env.Mistake(redisVariable, "sessions cannot be kept in Redis yet; unset it to keep them in sealed cookies")
-	}
-	var c config
+	c := config{closeRedis: func() error { return nil }}
 	c.listen, err = s.Listen("127.0.0.1:8080")
 	if err != nil || s.Embedded() {
 		return c, err
@@ -99,7 +102,21 @@ func parse(environ []string) (config, error) {
 			return env.CheckURL("ACP_API_URL", c.apiURL)
 		},
 		func() (err error) { c.rootCAs, err = s.RootCAs(); return err },
+		func() error { return c.openRedis(s.Text("ACP_REDIS_URL")) },
 	)
+}
+
+// openRedis does not connect: the program starts while Redis is down.
+func (c *config) openRedis(url string) error {
+	if url == "" {
+		return nil
+	}
+	store, lease, stop, err := redis.Open(url)
+	if err != nil {
+		return env.Mistake("ACP_REDIS_URL", "is %v", err)
+	}
+	c.store, c.lease, c.closeRedis = store, lease, stop
+	return nil
 }
 
 // checkRedirect demands a path that a browser asks for as it is written, and that nothing

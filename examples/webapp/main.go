@@ -30,7 +30,7 @@ func login(c config, log *slog.Logger) (*acpclient.Client, *middleware.Authentic
 		return nil, nil, err
 	}
 	auth, err := middleware.New(client, middleware.Config{
-		CookieKeys: c.cookieKeys, PostLogoutRedirectURL: c.afterLogout,
+		CookieKeys: c.cookieKeys, Store: c.store, Lease: c.lease, PostLogoutRedirectURL: c.afterLogout,
 		Development: c.development, Logger: log,
 	})
 	return client, auth, err

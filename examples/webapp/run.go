@@ -51,7 +51,7 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 	closing, cancel := context.WithTimeout(context.Background(), serve.CloseTime)
 	defer cancel()
 	// Sessions that are being refreshed come first: they need the client.
-	if err := errors.Join(auth.Close(closing), client.Close(closing)); err != nil {
+	if err := errors.Join(auth.Close(closing), client.Close(closing), c.closeRedis()); err != nil {
 		log.Warn("calls to the authorization server were cut off at the end", "error", err)
 	}
 	if err != nil {
