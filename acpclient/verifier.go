@@ -219,6 +219,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*AccessToken, erro
 	room := v.rooms.Get().(*scratch)
 	a, err := v.verifyJWT(ctx, token, room)
 	clear(room.members) // they hold parts of the payload
+	room.members = room.members[:0]
 	v.rooms.Put(room)
 	return a, err
 }
