@@ -462,11 +462,35 @@ func TestLogoutTokenWithoutServer(t *testing.T) {
 	if _, err := l.client.VerifyLogoutToken(t.Context(), token); err != nil {
 		t.Errorf("with known keys: %v", err)
 	}
-	if err := l.client.Close(t.Context()); err != nil {
+}
+
+// RL-21: Close waits for a logout under way, and nothing is judged afterwards.
+func TestLogoutTokenClose(t *testing.T) {
+	l := newLab(t, acptest.Options{}, nil)
+	token := l.server.LogoutToken(nil)
+	release := l.server.Hold(acptest.JWKSEndpoint)
+	defer release()
+	judged := make(chan error, 1)
+	go func() {
+		_, err := l.client.VerifyLogoutToken(t.Context(), token)
+		judged <- err
+	}()
+	if err := l.server.Wait(t.Context(), acptest.JWKSEndpoint, 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.client.VerifyLogoutToken(t.Context(), token); !errors.Is(err, acpclient.ErrClosed) {
-		t.Errorf("after Close: %v", err)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.client.Close(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("Close whose time is over: %v", err)
+	}
+	release()
+	if err := <-judged; err != nil {
+		t.Errorf("the logout under way: %v", err)
+	}
+	for _, token := range []string{token, "x.y.z"} {
+		if _, err := l.client.VerifyLogoutToken(t.Context(), token); !errors.Is(err, acpclient.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
 	}
 }
 
