@@ -36,6 +36,11 @@
 // A handler that only reads who the user is needs no server: WithUser puts a signed-in user on
 // a request. For an API, Server.AccessToken makes a token, and WithBearer puts it on a request.
 //
+// # Logout from elsewhere
+//
+// Server.BackchannelLogout posts a logout token to the application, as a server does when the
+// user signs out somewhere else; OnLogoutToken edits it. Server.LogoutToken only makes one.
+//
 // # What it is not
 //
 // It is no authorization server for anything but tests: it approves everybody, and keeps
