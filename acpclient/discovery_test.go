@@ -400,6 +400,10 @@ func TestMetadataIsRefreshed(t *testing.T) {
 	if n := l.count(acptest.OtherEndpoint) - before; n != 1 {
 		t.Errorf("JW-29: the new endpoint was asked %d times", n)
 	}
+	refresh(func(m map[string]any) { m["authorization_endpoint"] = l.server.Issuer + "/moved/authorize" })
+	if address, _, err := l.client.Authorize(t.Context(), nil); err != nil || !strings.HasPrefix(address, l.server.Issuer+"/moved/authorize?") {
+		t.Errorf("JW-29: the browser is sent to %.60s, %v", address, err)
+	}
 }
 
 // JW-29: without any reason to hurry the document is fetched again after its time, in the
@@ -462,5 +466,32 @@ func TestDiscoveryAfterClose(t *testing.T) {
 	}
 	if n := l.count(acptest.MetadataEndpoint); n != 1 {
 		t.Errorf("RL-21: %d requests", n)
+	}
+}
+
+// AZ-30, AZ-31: a server that demands pushed requests is told so before any redirect, and
+// gets no plain request.
+func TestPushedRequestsAreDemanded(t *testing.T) {
+	l := newLab(t, acptest.Options{}, nil)
+	l.server.OnMetadata(func(m map[string]any) { m["require_pushed_authorization_requests"] = true })
+	address, flow, err := l.client.Authorize(t.Context(), nil)
+	wantReason(t, err, "metadata")
+	if address != "" || flow != nil || !errors.Is(err, acpclient.ErrInvalidResponse) || !strings.Contains(err.Error(), "pushed") {
+		t.Errorf("%q, %v", address, err)
+	}
+}
+
+// JW-26: no number makes the age of a key set negative, or endless.
+func TestCacheControl(t *testing.T) {
+	for header, want := range map[string]time.Duration{
+		"max-age=60": time.Minute, "no-cache, MAX-AGE=60": time.Minute, `max-age="60"`: time.Minute, "max-age=0": 0,
+		"max-age=86400": 24 * time.Hour, "max-age=86401": 24 * time.Hour, "max-age=10000000000": 24 * time.Hour,
+		"max-age=9223372036854775807": 24 * time.Hour, "max-age=1e12": -1, "max-age=99999999999999999999999": 24 * time.Hour,
+		"": -1, "no-store": -1, "max-age": -1, "max-age=-1": -1, "max-age=x": -1, "s-maxage=60": -1,
+	} {
+		age, ok := acpclient.CacheControl(header)
+		if ok != (want >= 0) || ok && age != want {
+			t.Errorf("%q: %v, %v", header, age, ok)
+		}
 	}
 }

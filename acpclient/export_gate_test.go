@@ -92,5 +92,7 @@ func MoveIssuer(c *Client, host string) {
 	closeIdle(c.back.base)
 }
 
+var CacheControl = cacheControl
+
 // Decode is decode.
 func Decode(object []byte, v any) error { return decode(string(object), v) }

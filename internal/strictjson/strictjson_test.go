@@ -162,6 +162,22 @@ func TestParseOuter(t *testing.T) {
 	}
 }
 
+// Names are compared within one object: not with those of the objects in it, or before it.
+func TestNestedNames(t *testing.T) {
+	for _, text := range []string{
+		`{"x":{"a":{"b":1},"b":2}}`, `{"x":{"b":1},"y":{"b":1}}`, `{"x":[{"b":1},{"b":1}],"b":1}`, `{"a":{"a":{"a":{"a":1}}}}`,
+	} {
+		if _, err := strictjson.Parse(text); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, text := range []string{`{"x":{"b":{"c":1},"b":2}}`, `{"x":[{"b":1,"c":{"b":1},"b":1}]}`} {
+		if _, err := strictjson.Parse(text); err == nil {
+			t.Errorf("%s: accepted", text)
+		}
+	}
+}
+
 func TestParseErrorQuotesNothing(t *testing.T) {
 	for _, text := range []string{`{"secret":1,"secret":2}`, `{"a":"secret`, `{"a":secret}`, `{} secret`} {
 		if _, err := strictjson.Parse(text); err == nil || strings.Contains(err.Error(), "secret") {
