@@ -174,6 +174,72 @@ func TestRedisFailover(t *testing.T) {
 			})
 		}
 	}
+	server.restart()
+	for _, call := range storeCalls(store, lease) {
+		if _, err := call.do(t.Context(), rand.Text()); err != nil {
+			t.Errorf("%s, after a restart that nobody saw: %v", call.name, err)
+		}
+	}
+}
+
+// RL-24: when the answer to Add is lost it is an error. "Not added" would refuse the
+// callback or the logout token that was added, as a replay.
+func TestRedisAddIsNotTriedAgain(t *testing.T) {
+	server := startRedis(t)
+	network := startProxy(t, server.addr)
+	store, _ := openRedis(t, server.url(network.addr))
+	if _, _, err := store.FindCtx(t.Context(), "any"); err != nil { // there is a connection
+		t.Fatal(err)
+	}
+	network.delay(900 * time.Millisecond)
+	answer := make(chan string, 1)
+	go func() {
+		added, err := store.Add(t.Context(), "acp:a", time.Now().Add(time.Hour))
+		answer <- fmt.Sprintf("added %t, error %t", added, err != nil)
+	}()
+	eventually(t, "the token being stored", func() (bool, string) {
+		n, err := server.client.Exists(t.Context(), "acp:a").Result()
+		return n == 1, fmt.Sprint(err)
+	})
+	network.delay(0)
+	network.cut()
+	if got := <-answer; got != "added false, error true" {
+		t.Errorf("Add, whose answer was lost: %s; want an error", got)
+	}
+}
+
+// RL-20: nothing renews leases when the connections are closed.
+func TestRedisCloseEndsRenewals(t *testing.T) {
+	server := startRedis(t)
+	before := runtime.NumGoroutine()
+	_, lease, closeRedis, err := redis.Open(server.url(server.addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := lease.Acquire(t.Context(), rand.Text()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := rand.Text()
+	if _, err := lease.Acquire(t.Context(), held); err != nil {
+		t.Fatal(err)
+	}
+	waited := make(chan error, 1)
+	go func() {
+		_, err := lease.Acquire(t.Context(), held)
+		waited <- err
+	}()
+	if err := closeRedis(); err != nil {
+		t.Error(err)
+	}
+	if err := <-waited; err == nil {
+		t.Error("Acquire, while the connections were closed: no error")
+	}
+	eventually(t, "the end of the renewals", func() (bool, string) {
+		now := runtime.NumGoroutine()
+		return now < before+10, fmt.Sprintf("%d goroutines, %d before", now, before)
+	})
 }
 
 // SE-27, RL-22: the program starts while Redis is down.
@@ -198,6 +264,7 @@ func TestRedisDownAtStart(t *testing.T) {
 
 // A holder that died, or that cannot reach Redis, loses the lease after a few seconds, and not before.
 func TestRedisLeaseOfTheDead(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t)
 	_, second := openRedis(t, server.url(server.addr))
 	for _, row := range []struct {

@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/alexedwards/scs/v2/memstore"
@@ -10,22 +11,29 @@ import (
 )
 
 func TestMemstore(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, memstore.NewWithCleanupInterval(0))
 }
 
 func TestRedis(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t)
 	store, lease := openRedis(t, server.url(server.addr))
 	_, second := openRedis(t, server.url(server.addr))
-	storetest.Run(t, store)
-	storetest.RunLease(t, lease, second)
+	var both sync.WaitGroup
+	both.Go(func() { storetest.Run(t, store) })
+	both.Go(func() { storetest.RunLease(t, lease, second) })
+	both.Wait()
 }
 
 func TestPostgres(t *testing.T) {
+	t.Parallel()
 	server := startPostgres(t)
 	store, pool := server.store(t, server.addr)
-	t.Run("as it is", func(t *testing.T) { storetest.Run(t, store) })
-	t.Run("with Add", func(t *testing.T) { storetest.Run(t, addingPostgres{store, pool}) })
+	var both sync.WaitGroup
+	both.Go(func() { t.Run("as it is", func(t *testing.T) { storetest.Run(t, store) }) })
+	both.Go(func() { t.Run("with Add", func(t *testing.T) { storetest.Run(t, addingPostgres{store, pool}) }) })
+	both.Wait()
 }
 
 func openRedis(t *testing.T, url string) (*redis.Store, *redis.Lease) {

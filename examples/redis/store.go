@@ -8,6 +8,9 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
+// shortest is the least TTL that Redis knows.
+const shortest = time.Millisecond
+
 // Store is a middleware.Store. Open makes it.
 type Store struct {
 	client *goredis.Client
@@ -25,11 +28,15 @@ func (s *Store) FindCtx(ctx context.Context, token string) (b []byte, found bool
 func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
-	// goredisstore asks for the time left once more, and takes zero and less for "for ever".
-	if time.Until(expiry) < 2*oneCall {
-		return s.client.Set(ctx, token, b, left(expiry)).Err()
+	switch left := time.Until(expiry); {
+	case left <= 0:
+		return s.scs.DeleteCtx(ctx, token)
+	case left < 2*oneCall:
+		// goredisstore asks for the time left once more, and takes zero and less for "for ever".
+		return s.client.Set(ctx, token, b, max(left, shortest)).Err()
+	default:
+		return s.scs.CommitCtx(ctx, token, b, expiry)
 	}
-	return s.scs.CommitCtx(ctx, token, b, expiry)
 }
 
 // DeleteCtx removes a value. One that is not there is no error.
@@ -44,12 +51,7 @@ func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 func (s *Store) Add(ctx context.Context, token string, expiry time.Time) (added bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, oneCall)
 	defer cancel()
-	return s.client.SetNX(ctx, token, "1", left(expiry)).Result()
-}
-
-// left is a TTL, at least the shortest that Redis knows.
-func left(expiry time.Time) time.Duration {
-	return max(time.Until(expiry), time.Millisecond)
+	return s.client.SetNX(ctx, token, "1", max(time.Until(expiry), shortest)).Result()
 }
 
 // Find is FindCtx without a context.
