@@ -6,7 +6,7 @@
 //		storetest.Run(t, mystore.New(databaseForTests))
 //	}
 //
-// It takes about six seconds, since entries have to expire, and uses random tokens that
+// It takes about five seconds, since entries have to expire, and uses random tokens that
 // start with "acp:", which it deletes at the end: what else is in the store does not matter.
 // With -race it also finds data races of a store that lives in the process.
 //
