@@ -10,7 +10,10 @@ package redis
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/alexedwards/scs/goredisstore"
@@ -54,4 +57,15 @@ func Open(url string) (store *Store, lease *Lease, close func() error, err error
 	store = &Store{client: client, scs: goredisstore.NewWithPrefix(client, "")}
 	lease = newLease(client)
 	return store, lease, func() error { lease.close(); return client.Close() }, nil
+}
+
+// LogTo sends the warnings of go-redis, which go to stderr by themselves, to a logger. It
+// holds for the whole program: call it once, in main.
+func LogTo(log *slog.Logger) { goredis.SetLogger(logger{log}) }
+
+type logger struct{ log *slog.Logger }
+
+// Printf is what go-redis asks for.
+func (l logger) Printf(ctx context.Context, format string, v ...any) {
+	l.log.WarnContext(ctx, "redis: "+fmt.Sprintf(format, v...))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/acp-go/acp/examples/internal/env"
 	"github.com/acp-go/acp/examples/internal/serve"
+	"github.com/acp-go/acp/examples/redis"
 )
 
 // run is main with everything that main gets from the system. It blocks until
@@ -19,6 +20,9 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintf(stderr, "webapp: %v\n", err)
 		return serve.Misspelled
+	}
+	if c.store != nil {
+		redis.LogTo(log)
 	}
 	listener, status, err := serve.Listen(c.listen)
 	if err != nil {
