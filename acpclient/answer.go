@@ -10,7 +10,12 @@ import (
 
 // isJSON reports whether the answer declares itself to be JSON (RFC 6749 5.1).
 func (a *answer) isJSON() bool {
-	t, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
+	kind := a.header.Get("Content-Type")
+	switch kind { // as nearly all servers write it
+	case "application/json", "application/json; charset=utf-8", "application/json;charset=UTF-8":
+		return true
+	}
+	t, _, err := mime.ParseMediaType(kind)
 	return err == nil && t == "application/json"
 }
 

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -167,7 +168,12 @@ func (b *backChannel) authenticate(req *http.Request, c *call) (secrets []string
 // token, in this process or another, so that ACP replays its first answer for a minute
 // instead of taking the second attempt for a theft.
 func idempotencyKey(clientID, secret string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "acp idempotency\n%d\n%s\n%s", len(clientID), clientID, secret))
+	b := make([]byte, 0, 256)
+	b = append(b, "acp idempotency\n"...)
+	b = strconv.AppendInt(b, int64(len(clientID)), 10)
+	b = append(append(b, '\n'), clientID...)
+	b = append(append(b, '\n'), secret...)
+	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
 }
 
