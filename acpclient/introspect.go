@@ -109,9 +109,6 @@ func ownToken(source oauth2.TokenSource) (string, error) {
 // cannotJudge says that nothing is known of the token, whatever the server's answer was. The
 // answer's own error must not be found in it: it would be taken for a word about the token.
 func cannotJudge(err error) error {
-	if err == ErrClosed {
-		return err
-	}
 	if f, ok := errors.AsType[*failure](err); ok && f.kind == ErrUnavailable {
 		return withRetryAfter(err, time.Second)
 	}
@@ -136,10 +133,7 @@ func (v *Verifier) openAnswer(ctx context.Context, raw string) (string, error) {
 	case !slices.Contains(v.config.Algs, t.alg):
 		return bad("alg is not an accepted one")
 	}
-	switch _, _, err := v.keys.verify(ctx, t); {
-	case errors.Is(err, ErrInvalidToken):
-		return bad("its signature is none of the server's")
-	case err != nil:
+	if _, _, err := v.keys.verify(ctx, t); err != nil {
 		return "", cannotJudge(err)
 	}
 	if t.readClaims() != nil {
@@ -152,12 +146,12 @@ func (v *Verifier) openAnswer(ctx context.Context, raw string) (string, error) {
 	if aud, err := t.audience(); err != nil || !slices.Contains(aud, v.audienceOfAnswers()) {
 		return bad("aud is not this API")
 	}
-	iat, ok, err := t.date("iat")
-	if now := v.now(); err != nil || !ok || iat.After(now.Add(v.config.Leeway)) || now.Sub(iat) > maxAnswerAge+v.config.Leeway {
+	iat, _, err := t.date("iat")
+	if now := v.now(); err != nil || iat.After(now.Add(v.config.Leeway)) || now.Sub(iat) > maxAnswerAge+v.config.Leeway {
 		return bad("iat is missing, or not now")
 	}
 	inner, ok := t.value("token_introspection")
-	if !ok || !inner.IsObject() {
+	if !ok {
 		return bad("no token_introspection")
 	}
 	return string(inner), nil
@@ -180,11 +174,10 @@ func (v *Verifier) judgeAnswer(c claims, text string) (*goodToken, error) {
 	if err := judgeTokenType(c); err != nil {
 		return nil, err
 	}
-	iss, hasIss, err := c.text("iss")
-	if err != nil || hasIss && iss != v.expected {
+	if iss, ok, _ := c.text("iss"); ok && iss != v.expected {
 		return nil, invalidToken("issuer", "iss is not the expected one")
 	}
-	a, times, err := v.judgeAccess(c, placesOfAnswer, c.has("exp"))
+	a, times, err := v.judgeAccess(c, placesOfAnswer, false)
 	if err != nil {
 		return nil, err
 	}
