@@ -74,13 +74,6 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 	a.refresher = newRefresher(client, a.memory, clock, until)
 	if config.Store != nil {
 		a.shelf = &shelf{storage: newStorage(config.Store, clock), until: until}
-		for _, secret := range config.CookieKeys {
-			hash, block, err := derive(secret, purposeStore, registered.Issuer, registered.ClientID)
-			if err != nil {
-				return nil, fmt.Errorf("middleware: keys: %w", err)
-			}
-			a.shelf.secrets = append(a.shelf.secrets, slices.Concat(hash, block))
-		}
 		a.refresher.shelf, a.refresher.lease, a.refresher.log = a.shelf, config.Lease, config.Logger
 	}
 	a.api = apiTransport(registered)

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"io"
 	"mime"
@@ -55,34 +56,36 @@ func logoutTokenOf(w http.ResponseWriter, r *http.Request) (string, error) {
 	}
 	form, bad := url.ParseQuery(string(body))
 	tokens := form["logout_token"]
-	if err != nil || bad != nil || len(tokens) != 1 || tokens[0] == "" {
+	if err != nil || bad != nil || len(tokens) != 1 || tokens[0] == "" || r.URL.Query().Has("logout_token") {
 		return "", &problem{status: http.StatusBadRequest, reason: "logout_token", detail: "not one logout_token in the form"}
 	}
 	return tokens[0], nil
 }
 
-// endByServer judges a logout token and leaves its mark.
+// endByServer judges a logout token and leaves its mark. A token that comes again marks the time
+// at which it came first: a server whose answer was lost is sure of its logout, and a
+// repetition ends no session of after the first one.
 func (a *Authenticator) endByServer(r *http.Request, token string) error {
-	received := a.now()
+	now := a.now()
 	t, err := a.client.VerifyLogoutToken(r.Context(), token)
 	if err != nil {
 		return err
 	}
-	once := onceToken("jti", t.Issuer+"\x00"+t.ID)
-	added, err := a.shelf.storage.Add(r.Context(), once, received.Add(logoutMemory))
-	switch {
-	case err != nil:
+	ctx, until := context.WithoutCancel(r.Context()), now.Add(logoutMemory)
+	at, err := a.shelf.firstSeen(ctx, onceToken("received", t.Issuer, t.ID), now, until)
+	if err != nil {
 		return err
-	case !added: // 2.6 (8): sessions of after the first one would end by its repetition
-		return &problem{status: http.StatusBadRequest, reason: "logout_replayed", detail: "this logout token came before", kind: acpclient.ErrInvalidToken}
 	}
 	k := markOf("sub", t.Issuer, t.Subject)
 	if t.SessionID != "" {
 		k = markOf("sid", t.Issuer, t.SessionID)
 	}
-	if err = a.shelf.mark(r.Context(), k, mark{at: received}, received.Add(a.config.AbsoluteTimeout)); err != nil {
-		// The server will try again, with the same token maybe.
-		_ = a.shelf.storage.Delete(r.Context(), once)
+	if err := a.shelf.mark(ctx, markToken(k), mark{at: at}, at.Add(a.config.AbsoluteTimeout)); err != nil {
+		return err
+	}
+	added, err := a.shelf.storage.Add(ctx, onceToken("jti", t.Issuer, t.ID), until)
+	if err == nil && !added { // 2.6 (8)
+		err = &problem{status: http.StatusBadRequest, reason: "logout_replayed", detail: "this logout token came before", kind: acpclient.ErrInvalidToken}
 	}
 	return err
 }

@@ -50,40 +50,56 @@ func (a *Authenticator) Callback(w http.ResponseWriter, r *http.Request) {
 	p := a.cookies.read(r)
 	tx, err := a.findTransaction(w.Header(), p, state)
 	if before, ok := a.memory.used.get(keyOf(state)); ok {
-		a.replay(w, r, p, err == nil, before)
+		a.replay(w, r, p, state, err == nil, before)
 		return
 	}
 	if err != nil {
-		a.fail(w, r, err)
+		a.replayElsewhere(w, r, p, state, err)
 		return
 	}
 	mine := newOutcome()
 	before, first := a.memory.used.putNew(keyOf(state), mine, tx.flow.Expiry)
 	if !first {
-		a.replay(w, r, p, true, before)
+		a.replay(w, r, p, state, true, before)
 		return
 	}
 	var rec *record
 	defer func() { mine.settle(rec, tx.flow.ReturnTo) }()
-	if a.shelf != nil {
-		added, err := a.shelf.storage.Add(r.Context(), onceToken("state", state), tx.flow.Expiry)
-		if err != nil {
-			// Nothing was used yet: the browser may come again with the same callback.
-			a.memory.used.remove(keyOf(state))
-			a.cookies.unsay(w.Header(), a.cookies.tx+keyOf(state).id())
-			a.fail(w, r, err)
-			return
-		}
-		if !added {
-			a.replayElsewhere(w, r, p, tx)
-			return
-		}
+	switch first, err := a.firstUse(r, state, tx); {
+	case err != nil:
+		// Nothing was used yet: the browser may come again with the same callback.
+		mine.err = err
+		a.memory.used.remove(keyOf(state))
+		a.failAgain(w, r, state, err)
+		return
+	case !first:
+		a.memory.used.remove(keyOf(state)) // nothing of it is known here
+		a.replayElsewhere(w, r, p, state, errReplayed)
+		return
 	}
 	if rec, err = a.finish(w, r, p, tx, values); err != nil {
 		a.fail(w, r, err)
 		return
 	}
+	if a.shelf != nil {
+		a.shelf.keepReturn(context.WithoutCancel(r.Context()), state, tx)
+	}
 	redirect(w, tx.flow.ReturnTo)
+}
+
+// firstUse takes a state for this process, where others might have it. A browser that leaves
+// does not stop it half-way.
+func (a *Authenticator) firstUse(r *http.Request, state string, tx *transaction) (bool, error) {
+	if a.shelf == nil {
+		return true, nil
+	}
+	return a.shelf.storage.Add(context.WithoutCancel(r.Context()), onceToken("state", state), tx.useful())
+}
+
+// failAgain answers a callback that may come again: its login's cookie stays.
+func (a *Authenticator) failAgain(w http.ResponseWriter, r *http.Request, state string, err error) {
+	a.cookies.unsay(w.Header(), a.cookies.tx+keyOf(state).id())
+	a.fail(w, r, err)
 }
 
 // callbackValues reads the parameters from the one place where they may be.
@@ -153,13 +169,14 @@ func callbackState(values url.Values) (string, error) {
 // finish turns the callback into a session. Nothing is written before all of it held. A
 // browser that leaves meanwhile does not stop it: the code is used up, and it may come back.
 func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presented, tx *transaction, values url.Values) (*record, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), exchangeTimeout)
+	ctx := context.WithoutCancel(r.Context())
+	exchange, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
-	tokens, err := a.client.Exchange(ctx, &tx.flow, values)
+	tokens, err := a.client.Exchange(exchange, &tx.flow, values)
 	if err != nil {
 		return nil, err
 	}
-	if err := judgeStepUp(tokens, tx.acr); err != nil {
+	if err := tx.need.judgeCallback(tokens, a.now()); err != nil {
 		a.refresher.revoke(tokens)
 		return nil, err
 	}
@@ -245,9 +262,9 @@ func (a *Authenticator) callOnLogin(r *http.Request, s *Session, t *acpclient.To
 	return nil
 }
 
-// replay answers a callback that was used before, without asking the server again. starter
-// says that this browser still holds the login's cookie.
-func (a *Authenticator) replay(w http.ResponseWriter, r *http.Request, p *presented, starter bool, before *outcome) {
+// replay answers a callback that this process has used, without asking the server again.
+// starter says that this browser still holds the login's cookie.
+func (a *Authenticator) replay(w http.ResponseWriter, r *http.Request, p *presented, state string, starter bool, before *outcome) {
 	returnTo, rec, err := before.wait(r.Context())
 	var f found
 	if err == nil && returnTo != "" {
@@ -255,7 +272,7 @@ func (a *Authenticator) replay(w http.ResponseWriter, r *http.Request, p *presen
 	}
 	switch {
 	case err != nil:
-		a.fail(w, r, err)
+		a.failAgain(w, r, state, err)
 	case f.rec != nil:
 		redirect(w, returnTo)
 	case rec != nil && starter:
@@ -272,14 +289,24 @@ func (a *Authenticator) replay(w http.ResponseWriter, r *http.Request, p *presen
 
 var errReplayed = invalidCallback("state_replayed", "this callback was used before")
 
-// replayElsewhere answers a callback that another process has used.
-func (a *Authenticator) replayElsewhere(w http.ResponseWriter, r *http.Request, p *presented, tx *transaction) {
-	switch f, err := a.find(r.Context(), p); {
+// replayElsewhere answers a callback that this process cannot finish: where another one has, and
+// the browser has a session, like replay. Nobody without a session makes it ask the Store.
+func (a *Authenticator) replayElsewhere(w http.ResponseWriter, r *http.Request, p *presented, state string, refusal error) {
+	if a.shelf == nil || p.held() == 0 {
+		a.fail(w, r, refusal)
+		return
+	}
+	returnTo := ""
+	f, err := a.find(r.Context(), p)
+	if err == nil && f.rec != nil {
+		returnTo, err = a.shelf.returnOf(r.Context(), state)
+	}
+	switch {
 	case err != nil:
 		a.fail(w, r, err)
-	case f.rec != nil:
-		redirect(w, tx.flow.ReturnTo)
+	case returnTo != "":
+		redirect(w, returnTo)
 	default:
-		a.fail(w, r, errReplayed)
+		a.fail(w, r, refusal)
 	}
 }

@@ -1,12 +1,11 @@
 package middleware
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
-
-	"fmt"
 )
 
 // A sealed session is cut into cookies. The first starts with their number and a dot; the
@@ -47,8 +46,8 @@ func (a *Authenticator) split(r *record) ([]string, error) {
 
 func sealedName(name string, chunks int) string { return name + "." + strconv.Itoa(chunks) }
 
-// join finds the session among a request's cookies: with a Store a record without tokens. Where several copies are good but
-// speak of different sessions, none is: one of them was planted.
+// join finds the session among a request's cookies: with a Store a record without tokens.
+// Where several copies are good but speak of different sessions, none is: one of them was planted.
 func (a *Authenticator) join(p *presented) (found *record, newest, ok bool) {
 	for _, first := range p.chunks[0] {
 		r, isNewest, good := a.joinFrom(first, p)
@@ -58,7 +57,7 @@ func (a *Authenticator) join(p *presented) (found *record, newest, ok bool) {
 			found, newest = r, isNewest
 		case found.id != r.id:
 			return nil, false, false
-		case r.generation > found.generation:
+		case r.generation > found.generation, r.generation == found.generation && r.seen.After(found.seen):
 			found, newest = r, isNewest
 		}
 	}

@@ -24,7 +24,8 @@ import (
 type Config struct {
 	// CookieKeys seal the cookies. Each is 32 random bytes, newest first: the first
 	// seals, all are tried when reading, so that a key can be replaced without logging
-	// anybody out. Make one with `openssl rand -base64 32`, and decode it. Required.
+	// anybody out. With several processes a new key first comes second, until all of them know
+	// it. Make one with `openssl rand -base64 32`, and decode it. Required.
 	CookieKeys [][]byte
 
 	// CookieName is the part of the cookies' names that is ours to choose: letters,
@@ -99,7 +100,11 @@ func (c *Config) settle(redirectURL string) error {
 	if isNil(c.Store) && c.Store != nil {
 		bad("Store", "is a nil pointer")
 	}
-	if c.Lease != nil && c.Store == nil {
+	switch {
+	case c.Lease == nil:
+	case isNil(c.Lease):
+		bad("Lease", "is a nil pointer")
+	case c.Store == nil:
 		bad("Lease", "needs a Store")
 	}
 	if err := c.Authorize.Check(); err != nil {

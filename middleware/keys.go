@@ -20,7 +20,6 @@ const (
 	purposeSession     = "session"
 	purposeTransaction = "transaction"
 	purposeTicket      = "ticket"
-	purposeStore       = "store"
 )
 
 // checkKeys reports every key that is not 32 random bytes.
@@ -95,13 +94,9 @@ func encoded(k []byte) bool {
 // registration, so that another application with the same secret reads nothing.
 func derive(secret []byte, purpose, issuer, clientID string) (hash, block []byte, err error) {
 	info := fmt.Sprintf("acp-go middleware v1|%s|%d|%s|%d|%s", purpose, len(issuer), issuer, len(clientID), clientID)
-	key, err := expand(secret, info, nil)
+	key, err := hkdf.Key(sha256.New, secret, nil, info, 2*keySize)
 	if err != nil {
 		return nil, nil, err
 	}
 	return key[:keySize], key[keySize:], nil
-}
-
-func expand(secret []byte, info string, salt []byte) ([]byte, error) {
-	return hkdf.Key(sha256.New, secret, salt, info, 2*keySize)
 }

@@ -16,25 +16,24 @@ func (a *Authenticator) Login(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, r, &problem{status: http.StatusUnauthorized, reason: "not_a_navigation"})
 		return
 	}
-	if a.refresher.isClosed() {
-		a.fail(w, r, acpclient.ErrClosed)
-		return
-	}
 	if !a.knowsIssuer(r) {
 		a.fail(w, r, &problem{status: http.StatusBadRequest, reason: "issuer_mismatch", detail: "a login at another issuer was asked for"})
 		return
 	}
 	options := *a.config.Authorize
 	options.ReturnTo = a.returnPath(r)
-	a.leave(w, r, &options, nil)
+	a.leave(w, r, &options, &StepUp{})
 }
 
-// leave sends the browser to the authorization server. acr are the authentication classes
-// of which the answer must name one; nil leaves it to the server.
-func (a *Authenticator) leave(w http.ResponseWriter, r *http.Request, o *acpclient.AuthorizeOptions, acr []string) {
+// leave sends the browser to the authorization server, to come back with what is needed.
+func (a *Authenticator) leave(w http.ResponseWriter, r *http.Request, o *acpclient.AuthorizeOptions, need *StepUp) {
+	if a.refresher.isClosed() {
+		a.fail(w, r, acpclient.ErrClosed)
+		return
+	}
 	location, flow, err := a.client.Authorize(r.Context(), o)
 	if err == nil {
-		err = a.beginTransaction(w, r, flow, acr)
+		err = a.beginTransaction(w, r, flow, need)
 	}
 	if err != nil {
 		a.fail(w, r, err)

@@ -12,6 +12,7 @@ type outcome struct {
 
 	mu       sync.Mutex
 	waiting  int
+	err      error   // set before it settles: why the same callback may come again
 	returnTo string  // "" when the login failed
 	rec      *record // the session, as long as somebody waits for it
 }
@@ -32,7 +33,7 @@ func (o *outcome) settle(rec *record, returnTo string) {
 }
 
 // wait returns where the login ended, and its session for who came while it was under
-// way. The error is ctx's.
+// way. The error is ctx's, or that of a callback that may come again.
 func (o *outcome) wait(ctx context.Context) (returnTo string, rec *record, err error) {
 	o.mu.Lock()
 	o.waiting++
@@ -45,7 +46,7 @@ func (o *outcome) wait(ctx context.Context) (returnTo string, rec *record, err e
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err == nil {
-		returnTo, rec = o.returnTo, o.rec
+		returnTo, rec, err = o.returnTo, o.rec, o.err
 	}
 	if o.waiting--; o.waiting == 0 {
 		o.rec = nil

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	refreshTimeout = 10 * time.Second // of the call, and of the wait for a slot before it
+	refreshTimeout = 10 * time.Second // of the call, and of all the waiting before it
+	refreshWait    = 11 * time.Second // of who needs the new token
 	revokeTimeout  = 2 * time.Second
 	earlyWait      = 2 * time.Second // for a new token while the old one still serves
 	maxMargin      = time.Minute     // before its end a token counts as stale
@@ -23,7 +24,8 @@ const (
 )
 
 // AccessToken is the session's access token, refreshed when its time is nearly over. It
-// waits for the authorization server then, 10 s at most, and for ctx. Parallel calls for one session
+// waits for the authorization server then, 11 s at most, and for ctx; with a Store only once the token
+// has expired. Parallel calls for one session
 // share one refresh, which goes on when its caller leaves. It may be called from any goroutine. Call it
 // before the response is written: the new tokens go into the session's cookie then, and otherwise with the
 // next response of this process.
@@ -71,8 +73,11 @@ type refresher struct {
 	lease  Lease  // nil: none
 	log    *slog.Logger
 
+	sleep func(time.Duration)
+
 	mu      sync.Mutex // also makes "ended" and "newest tokens" one decision
 	flights map[sessionID]*flight
+	saving  map[sessionID]bool // whose tokens are not in the Store yet
 	running sync.WaitGroup
 	closed  bool
 }
@@ -93,8 +98,8 @@ type backoff struct {
 
 func newRefresher(c *acpclient.Client, m *memory, now func() time.Time, until func(*record) time.Time) *refresher {
 	return &refresher{
-		client: c, memory: m, now: now, until: until,
-		slots: make(chan struct{}, maxAtOnce), flights: map[sessionID]*flight{},
+		client: c, memory: m, now: now, until: until, sleep: time.Sleep,
+		slots: make(chan struct{}, maxAtOnce), flights: map[sessionID]*flight{}, saving: map[sessionID]bool{},
 	}
 }
 
@@ -127,16 +132,19 @@ func (f *refresher) use(ctx context.Context, r *record) (*record, error) {
 	if serves && f.shelf != nil {
 		return r, nil // the next request finds the new one in the Store
 	}
-	var enough <-chan time.Time
+	wait := refreshWait
 	if serves {
-		t := time.NewTimer(earlyWait)
-		defer t.Stop()
-		enough = t.C
+		wait = earlyWait
 	}
+	enough := time.NewTimer(wait)
+	defer enough.Stop()
 	select {
 	case <-running.done:
-	case <-enough:
-		return r, nil
+	case <-enough.C:
+		if serves {
+			return r, nil
+		}
+		return nil, errSlowRefresh
 	case <-ctx.Done():
 		return nil, fmt.Errorf("middleware: waiting for a refresh: %w", ctx.Err())
 	}
@@ -149,13 +157,18 @@ func (f *refresher) use(ctx context.Context, r *record) (*record, error) {
 	return nil, running.err
 }
 
+// errSlowRefresh is for who waits no longer: the refresh goes on.
+var errSlowRefresh = &problem{
+	status: http.StatusServiceUnavailable, reason: "unavailable", detail: "the refresh takes too long", kind: acpclient.ErrUnavailable,
+}
+
 // start decides, in one step, whether there is a newer token, a refresh to wait for, or
 // one to start.
 func (f *refresher) start(ctx context.Context, r *record) (*record, *flight, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.memory.hasEnded(r) {
-		return nil, nil, &problem{status: http.StatusUnauthorized, reason: "session_ended", kind: ErrSessionEnded}
+		return nil, nil, errEnded
 	}
 	r = f.memory.newest(r)
 	now := f.now()
@@ -203,14 +216,35 @@ func (f *refresher) fly(ctx context.Context, running *flight, r *record) {
 // renew gives the session's newest tokens: with an error ErrSessionEnded those that nobody
 // may use.
 func (f *refresher) renew(ctx context.Context, r *record) (next *record, err error) {
+	defer func() { // out here a panic of a transport would end the program
+		if p := recover(); p != nil {
+			next, err = nil, fmt.Errorf("middleware: refresh panicked: %s", clean(fmt.Sprint(p)))
+		}
+	}()
+	waiting, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	select {
+	case f.slots <- struct{}{}:
+		defer func() { <-f.slots }()
+	case <-waiting.Done():
+		return nil, &problem{status: http.StatusServiceUnavailable, reason: "unavailable", detail: "too many refreshes at once", kind: acpclient.ErrUnavailable}
+	}
 	if f.shelf != nil {
-		return f.renewStored(ctx, r)
+		return f.renewStored(ctx, waiting, r)
 	}
 	t, err := f.ask(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	return r.refreshed(t, f.now()), nil
+}
+
+// ask has all of its time, however long it was waited for before: a refresh token that
+// was sent to be cut off could be used up, and its answer lost.
+func (f *refresher) ask(ctx context.Context, r *record) (*acpclient.Tokens, error) {
+	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	defer cancel()
+	return f.client.Refresh(ctx, r.tokens)
 }
 
 // refreshed is the record with new tokens.
@@ -231,23 +265,6 @@ func (f *refresher) revoke(t *acpclient.Tokens) {
 	})
 }
 
-func (f *refresher) ask(ctx context.Context, r *record) (t *acpclient.Tokens, err error) {
-	defer func() { // out here a panic of a transport would end the program
-		if p := recover(); p != nil {
-			err = fmt.Errorf("middleware: refresh panicked: %s", clean(fmt.Sprint(p)))
-		}
-	}()
-	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
-	defer cancel()
-	select {
-	case f.slots <- struct{}{}:
-		defer func() { <-f.slots }()
-	case <-ctx.Done():
-		return nil, &problem{status: http.StatusServiceUnavailable, reason: "unavailable", detail: "too many refreshes at once", kind: acpclient.ErrUnavailable}
-	}
-	return f.client.Refresh(ctx, r.tokens)
-}
-
 // land keeps the result before anybody sees it. A logout that came in between wins, and the
 // new tokens are then to be revoked.
 func (f *refresher) land(running *flight, r, next *record, err error) (revoke bool) {
@@ -257,7 +274,7 @@ func (f *refresher) land(running *flight, r, next *record, err error) (revoke bo
 	switch {
 	case err == nil:
 		if f.memory.hasEnded(r) {
-			running.err = ErrSessionEnded
+			running.err = errEnded
 			return true
 		}
 		f.memory.latest.put(r.id, next, f.until(r))

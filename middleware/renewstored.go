@@ -4,7 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
+)
+
+const (
+	refusedPause = time.Second
+	keepPause    = time.Second
+	keepTries    = 60
+	maxSaving    = 1000 // sessions whose tokens wait for the Store in this process
 )
 
 // errEnded is what a refresh finds that comes after the end of its session.
@@ -12,21 +20,14 @@ var errEnded = &problem{status: http.StatusUnauthorized, reason: "session_ended"
 
 // renewStored is one refresh of a session that lives in a Store, and that other processes
 // may be refreshing in this moment: who holds the lease reads what is there first, and
-// stores what it brings before anybody uses it.
-func (f *refresher) renewStored(ctx context.Context, r *record) (next *record, err error) {
-	defer func() { // out here a panic of a Lease would end the program
-		if p := recover(); p != nil {
-			next, err = nil, fmt.Errorf("middleware: refresh panicked: %s", clean(fmt.Sprint(p)))
-		}
-	}()
-	bounded, cancel := context.WithTimeout(ctx, refreshTimeout)
-	defer cancel()
-	release, err := f.acquire(bounded, r)
+// stores what it brings before anybody uses it. waiting bounds what comes before the call.
+func (f *refresher) renewStored(ctx, waiting context.Context, r *record) (*record, error) {
+	release, err := f.acquire(waiting, r)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	current, err := f.shelf.get(bounded, r)
+	current, err := f.shelf.get(waiting, r)
 	switch {
 	case err != nil:
 		return nil, err
@@ -38,7 +39,7 @@ func (f *refresher) renewStored(ctx context.Context, r *record) (next *record, e
 		}
 		r = current
 	}
-	t, err := f.ask(bounded, r)
+	t, err := f.ask(ctx, r)
 	if fatal(err) {
 		return f.refused(ctx, r, err)
 	}
@@ -48,28 +49,64 @@ func (f *refresher) renewStored(ctx context.Context, r *record) (next *record, e
 	return f.keep(ctx, r.refreshed(t, f.now()))
 }
 
+// acquire does not trust a Lease to look at its context, or not to panic. What it gives back too
+// late is released.
 func (f *refresher) acquire(ctx context.Context, r *record) (release func(), err error) {
 	if f.lease == nil {
 		return func() {}, nil
 	}
-	release, err = f.lease.Acquire(ctx, storePrefix+"r."+recordToken(r.id))
-	if err != nil {
-		return nil, storeProblem(fmt.Errorf("the lease: %w", err), 0)
+	var mu sync.Mutex
+	var held func()
+	left := false
+	err = f.shelf.storage.call(ctx, func(ctx context.Context) error {
+		release, err := f.lease.Acquire(ctx, storePrefix+"l."+recordToken(r.id))
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if held = release; left {
+			release()
+		}
+		return nil
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	if left = err != nil; !left {
+		return func() { f.release(held) }, nil
 	}
-	return release, nil
+	if held != nil {
+		f.release(held)
+	}
+	return nil, storeProblem(fmt.Errorf("the lease: %w", err), 0)
 }
 
-// refused ends the session, unless another process has newer tokens of it: then the server
-// only refused those that were used up.
+// release lets nobody wait.
+func (f *refresher) release(held func()) {
+	f.running.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		defer cancel()
+		_ = f.shelf.storage.call(ctx, func(context.Context) error { held(); return nil }) // a lease ends by itself
+	})
+}
+
+// refused takes the session away, unless another process has newer tokens of it: then the
+// server only refused those that were used up. Where no lease kept it from asking in
+// the same moment, what that one got may still be on its way into the Store. No tombstone is
+// left, so that it lives when it comes even later.
 func (f *refresher) refused(ctx context.Context, r *record, cause error) (*record, error) {
 	current, err := f.shelf.get(ctx, r)
+	if f.lease == nil && err == nil && current != nil && current.generation <= r.generation {
+		f.sleep(refusedPause)
+		current, err = f.shelf.get(ctx, r)
+	}
 	switch {
 	case err != nil:
 		return nil, err
 	case current != nil && current.generation > r.generation:
 		return current, nil
 	case current != nil:
-		if err := f.shelf.end(ctx, r); err != nil {
+		if err := f.shelf.remove(ctx, r); err != nil {
 			f.log.Warn("acp: a session that the server ended stays in the store", "error", logText(err))
 		}
 	}
@@ -85,32 +122,46 @@ func (f *refresher) keep(ctx context.Context, next *record) (*record, error) {
 		return next, errEnded
 	case err != nil:
 		f.log.Warn("acp: refreshed tokens are not in the store yet", "reason", reasonOf(err), "error", logText(err))
-		f.running.Go(func() { f.keepTrying(ctx, next) })
+		f.save(next)
 	}
 	return next, nil
 }
 
-const (
-	keepPause = time.Second
-	keepTries = 60
-)
+// save stores, in the background, tokens that only this process has.
+func (f *refresher) save(next *record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, flying := f.flights[next.id]
+	if f.closed && !flying || f.saving[next.id] || len(f.saving) >= maxSaving {
+		return // where it stays undone, the next request for the session comes here again
+	}
+	f.saving[next.id] = true
+	f.running.Go(func() {
+		f.keepTrying(next)
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.saving, next.id)
+	})
+}
 
-func (f *refresher) keepTrying(ctx context.Context, next *record) {
+func (f *refresher) keepTrying(next *record) {
+	ctx := context.Background()
 	for range keepTries {
-		time.Sleep(keepPause)
-		if newest := f.memory.newest(next); newest.generation > next.generation || f.memory.hasEnded(next) {
-			return // there is something newer to store, or nothing any more
+		next = f.memory.newest(next)
+		if f.memory.hasEnded(next) {
+			return
 		}
 		stored, err := f.shelf.get(ctx, next)
-		if err != nil {
-			continue
+		if err == nil {
+			if stored == nil || stored.generation >= next.generation {
+				return
+			}
+			_, err = f.shelf.put(ctx, next)
 		}
-		if stored == nil || stored.generation >= next.generation {
+		if err == nil {
 			return
 		}
-		if _, err := f.shelf.put(ctx, next); err == nil {
-			return
-		}
+		f.sleep(keepPause)
 	}
 	f.log.Error("acp: refreshed tokens were not stored: a restart ends this session")
 }

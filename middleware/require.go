@@ -106,10 +106,14 @@ func (a *Authenticator) RequireSessionOrBearer(verifier TokenVerifier, o *Bearer
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Add("Vary", "Authorization")
 			c := readCredentials(r)
-			switch {
-			case c.kind == noCredentials || c.kind == inQuery || c.kind == otherScheme:
+			if c.kind == noCredentials || c.kind == inQuery || c.kind == otherScheme {
 				bySession.ServeHTTP(w, withoutToken(r))
-			case a.mayHaveSession(r):
+				return
+			}
+			switch session, err := a.hasSession(r); {
+			case err != nil:
+				p.refuse(w, r, err)
+			case session:
 				p.refuse(w, r, &problem{
 					status: http.StatusBadRequest, reason: "ambiguous_credentials", detail: "a session and a token in one request", challenge: p.challenges.request,
 				})
@@ -120,14 +124,13 @@ func (a *Authenticator) RequireSessionOrBearer(verifier TokenVerifier, o *Bearer
 	}, nil
 }
 
-// mayHaveSession looks without touching the browser's cookies. While the Store does not
-// answer, a session is there until the contrary is known.
-func (a *Authenticator) mayHaveSession(r *http.Request) bool {
+// hasSession looks without touching the browser's cookies. Its error is the Store's.
+func (a *Authenticator) hasSession(r *http.Request) (bool, error) {
 	if s, known := a.sessionIn(r.Context()); known {
-		return s != nil
+		return s != nil, nil
 	}
 	f, err := a.find(r.Context(), a.cookies.read(r))
-	return f.rec != nil || err != nil
+	return f.rec != nil, err
 }
 
 // withoutSession hides the session that another Authenticator found.

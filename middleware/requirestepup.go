@@ -34,7 +34,9 @@ func (a *Authenticator) RequireStepUp(s *StepUp) (func(http.Handler) http.Handle
 	}
 	need := StepUp{ACRValues: slices.Clone(s.ACRValues)}
 	options := *a.config.Authorize
-	options.ACRValues = need.ACRValues
+	if len(need.ACRValues) > 0 {
+		options.ACRValues = need.ACRValues
+	}
 	if s.MaxAge != nil {
 		need.MaxAge = new(*s.MaxAge)
 		options.MaxAge = need.MaxAge
@@ -53,14 +55,14 @@ func (a *Authenticator) RequireStepUp(s *StepUp) (func(http.Handler) http.Handle
 	return func(next http.Handler) http.Handler {
 		next = orNotFound(next)
 		return a.RequireSession(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			err := need.judge(SessionFromContext(r.Context()), a.now())
+			err := need.judge(SessionFromContext(r.Context()).tokens(), a.now())
 			switch {
 			case err == nil:
 				next.ServeHTTP(w, r)
 			case isNavigation(r):
 				o := options
 				o.ReturnTo = a.here(r)
-				a.leave(w, r, &o, need.ACRValues)
+				a.leave(w, r, &o, &need)
 			default:
 				a.refuse(w, r, err)
 			}
@@ -68,12 +70,14 @@ func (a *Authenticator) RequireStepUp(s *StepUp) (func(http.Handler) http.Handle
 	}, nil
 }
 
-// judge holds a session against the need.
-func (s *StepUp) judge(session *Session, now time.Time) error {
+// judge holds what an ID token says against the need. It judges the callback, too, by the very same
+// rule: a page that sent the browser away would otherwise do so again and again.
+func (s *StepUp) judge(t *acpclient.Tokens, now time.Time) error {
 	var id struct {
-		ACR string `json:"acr"`
+		ACR      string   `json:"acr"`
+		AuthTime *float64 `json:"auth_time"` // whose form was judged, when the token came
 	}
-	if err := session.Claims(&id); err != nil {
+	if err := t.Claims(&id); err != nil {
 		return err
 	}
 	weak := func(reason string) error {
@@ -82,37 +86,19 @@ func (s *StepUp) judge(session *Session, now time.Time) error {
 	if len(s.ACRValues) > 0 && !slices.Contains(s.ACRValues, id.ACR) {
 		return weak("acr")
 	}
-	if s.MaxAge != nil {
-		at, ok := session.authTime()
-		if !ok || now.Sub(at) > *s.MaxAge || at.After(now.Add(authTimeLeeway)) {
-			return weak("auth_time")
-		}
+	if s.MaxAge == nil {
+		return nil
+	}
+	if id.AuthTime == nil || now.Sub(time.Unix(int64(*id.AuthTime), 0)).Truncate(time.Second) > *s.MaxAge { // auth_time has whole seconds
+		return weak("auth_time")
 	}
 	return nil
 }
 
-// authTime is when the user signed in, by the ID token.
-func (s *Session) authTime() (time.Time, bool) {
-	var id struct {
-		AuthTime *float64 `json:"auth_time"` // which was judged, when the token came
-	}
-	if s.Claims(&id) != nil || id.AuthTime == nil {
-		return time.Time{}, false
-	}
-	return time.Unix(int64(*id.AuthTime), 0), true
-}
-
-// judgeStepUp judges what a login brought that was asked for an authentication class. A page
-// that sent the browser away for it would otherwise do so again and again.
-func judgeStepUp(t *acpclient.Tokens, acr []string) error {
-	if len(acr) == 0 {
-		return nil
-	}
-	var id struct {
-		ACR string `json:"acr"`
-	}
-	if err := t.Claims(&id); err != nil || !slices.Contains(acr, id.ACR) {
-		return &problem{status: http.StatusForbidden, reason: "acr", detail: "the sign-in is not as strong as the page needs it", cause: err}
+// judgeCallback judges what a login brought that was begun for a need.
+func (s *StepUp) judgeCallback(t *acpclient.Tokens, now time.Time) error {
+	if err := s.judge(t, now); err != nil {
+		return &problem{status: http.StatusForbidden, reason: reasonOf(err), detail: "the sign-in is not as strong, or as late, as the page needs it", cause: err}
 	}
 	return nil
 }

@@ -119,6 +119,9 @@ func (a *Authenticator) find(ctx context.Context, p *presented) (found, error) {
 		return found{}, nil
 	}
 	known := a.memory.newest(r)
+	if a.shelf != nil && known != r {
+		a.refresher.save(known) // the Store has lost it, or did not get it yet
+	}
 	f := found{rec: known, stale: known != r && a.shelf == nil || !newestKey}
 	if now.Sub(r.seen) > a.touchStep() {
 		moved := *known
@@ -187,33 +190,43 @@ func (l *liveSession) clear() {
 // tokens no longer fit, the older ones stay in the browser, and the newer in this process's memory.
 func (l *liveSession) commit(h http.Header) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.open {
-		return
-	}
+	open, change, rec := l.open, l.change, l.rec
 	l.open = false
+	l.mu.Unlock()
 	a := l.auth
 	switch {
-	case a.cookies.decided(h): // a login or a logout in this very request: it knows better
-	case l.change == cleared:
+	case !open || a.cookies.decided(h): // a login or a logout in this very request knows better
+	case change == cleared:
 		a.clearSession(h, l.held|1)
-	case l.change == renewed && !a.memory.hasEnded(l.rec):
-		var err error
-		if l.held, err = a.writeSession(h, l.held, l.rec, a.now()); err != nil {
+	case change == renewed && !a.hasEnded(rec):
+		if _, err := a.writeSession(h, l.held, rec, a.now()); err != nil {
 			a.config.Logger.Warn("acp: the session's cookies were not renewed", "reason", reasonOf(err), "error", logText(err))
 		}
 	}
+}
+
+// hasEnded asks, late in a request, whether its cookie would take the place of a newer one. A
+// Store that does not answer is no reason to write.
+func (a *Authenticator) hasEnded(r *record) bool {
+	if a.shelf == nil || a.memory.hasEnded(r) {
+		return a.memory.hasEnded(r)
+	}
+	current, err := a.shelf.get(context.Background(), r) // who asked may have left; the cookie goes all the same
+	return current == nil || err != nil
 }
 
 // Claims decodes the ID token's claims into v, like json.Unmarshal but with exact names: a
 // field Email without the tag `json:"email"` stays empty. Without an ID token the error
 // matches errors.ErrUnsupported.
 func (s *Session) Claims(v any) error {
-	var t *acpclient.Tokens
-	if s != nil && s.live != nil {
-		t = s.live.current().tokens
+	return s.tokens().Claims(v)
+}
+
+func (s *Session) tokens() *acpclient.Tokens {
+	if s == nil || s.live == nil {
+		return nil
 	}
-	return t.Claims(v)
+	return s.live.current().tokens
 }
 
 // Format prints no more than String, whatever the verb.

@@ -2,7 +2,8 @@ package middleware
 
 import (
 	"context"
-	"sync"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"time"
 
 	"github.com/gorilla/securecookie"
@@ -12,24 +13,22 @@ import (
 // ended leaves a tombstone, so that nothing that comes late brings it back.
 type shelf struct {
 	storage *storage
-	secrets [][]byte // one per rotation slot, derived, newest first
 	until   func(*record) time.Time
 }
 
 // get reads the rest of a record that a ticket stands for: nil where there is none any more.
 // Without reading the store nobody is signed in, and nobody is signed out: the error answers 503.
 func (s *shelf) get(ctx context.Context, t *record) (*record, error) {
-	tokens := []string{recordToken(t.id), endToken(t.id), markToken(t.ticket.sub)}
+	tokens := []string{recordToken(t.id), endToken(t.id), markToken(t.ticket.sub), othersToken(t.ticket.sub)}
 	if t.ticket.sid != (markKey{}) {
 		tokens = append(tokens, markToken(t.ticket.sid))
 	}
-	values, err := s.findAll(ctx, tokens)
+	values, err := s.storage.Find(ctx, tokens...)
 	if err != nil || values[0] == nil || values[1] != nil {
 		return nil, err
 	}
 	for _, b := range values[2:] {
-		// What cannot be read was not written by us, and ends nothing.
-		if m, ok := decodeMark(b); ok && m.ends(t) {
+		if decodeMark(b).ends(t) {
 			return nil, nil
 		}
 	}
@@ -38,29 +37,6 @@ func (s *shelf) get(ctx context.Context, t *record) (*record, error) {
 		return nil, nil
 	}
 	return r, nil
-}
-
-// findAll reads several values at once: nil for what is not there.
-func (s *shelf) findAll(ctx context.Context, tokens []string) ([][]byte, error) {
-	values, errs := make([][]byte, len(tokens)), make([]error, len(tokens))
-	find := func(i int) {
-		b, found, err := s.storage.Find(ctx, tokens[i])
-		if errs[i] = err; found && err == nil {
-			values[i] = append([]byte{}, b...) // not nil, and nobody else's
-		}
-	}
-	var wg sync.WaitGroup
-	for i := 1; i < len(tokens); i++ {
-		wg.Go(func() { find(i) })
-	}
-	find(0)
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return nil, err
-		}
-	}
-	return values, nil
 }
 
 // put stores a record. It reports ended when the session was ended meanwhile, and then
@@ -73,11 +49,16 @@ func (s *shelf) put(ctx context.Context, r *record) (ended bool, err error) {
 	if err := s.storage.Commit(ctx, recordToken(r.id), b, s.until(r)); err != nil {
 		return false, err
 	}
-	_, ended, err = s.storage.Find(ctx, endToken(r.id))
-	if ended && err == nil {
-		err = s.storage.Delete(ctx, recordToken(r.id))
+	if ended, err = s.hasEnded(ctx, r); ended {
+		err = s.remove(ctx, r)
 	}
 	return ended, err
+}
+
+// hasEnded looks for the tombstone alone.
+func (s *shelf) hasEnded(ctx context.Context, r *record) (bool, error) {
+	values, err := s.storage.Find(ctx, endToken(r.id))
+	return err == nil && values[0] != nil, err
 }
 
 // end ends a session: the tombstone first, so that a refresh under way finds it.
@@ -85,55 +66,100 @@ func (s *shelf) end(ctx context.Context, r *record) error {
 	if err := s.storage.Commit(ctx, endToken(r.id), []byte{1}, s.until(r)); err != nil {
 		return err
 	}
+	return s.remove(ctx, r)
+}
+
+func (s *shelf) remove(ctx context.Context, r *record) error {
 	return s.storage.Delete(ctx, recordToken(r.id))
 }
 
-// mark ends the sessions of a user, or of a session at the server, that were created until now.
-func (s *shelf) mark(ctx context.Context, k markKey, m mark, until time.Time) error {
-	return s.storage.Commit(ctx, markToken(k), m.encode(), until)
-}
-
-// codec seals one record: under a key that is half in the cookie, and under the token of
-// its place, so that it cannot be moved to another.
-func (s *shelf) codec(slot int, t *ticket) (*securecookie.SecureCookie, error) {
-	key, err := expand(s.secrets[slot], "acp-go record", t.half[:])
-	if err != nil {
-		return nil, err
+// mark leaves word that sessions are over, and never takes back what a later word says.
+func (s *shelf) mark(ctx context.Context, token string, m mark, until time.Time) error {
+	values, err := s.storage.Find(ctx, token)
+	if err != nil || decodeMark(values[0]).at.After(m.at) {
+		return err
 	}
-	return securecookie.New(key[:keySize], key[keySize:]).SetSerializer(securecookie.NopEncoder{}).MaxLength(0).MaxAge(0), nil
+	return s.storage.Commit(ctx, token, m.encode(), until)
 }
 
+// firstSeen is when something came for the first time, as far as that is known.
+func (s *shelf) firstSeen(ctx context.Context, token string, now, until time.Time) (time.Time, error) {
+	values, err := s.storage.Find(ctx, token)
+	if err != nil {
+		return now, err
+	}
+	if m := decodeMark(values[0]); !m.at.IsZero() {
+		return m.at, nil
+	}
+	return now, s.storage.Commit(ctx, token, mark{at: now}.encode(), until)
+}
+
+// keepReturn leaves where a login went, for a reload that reaches another process. Without it that
+// is refused, which is no reason to refuse the login.
+func (s *shelf) keepReturn(ctx context.Context, state string, t *transaction) {
+	token := onceToken("state", state)
+	if b, err := sealUnder([]byte(state), "return", token, []byte(t.flow.ReturnTo)); err == nil {
+		_ = s.storage.Commit(ctx, token, b, t.useful())
+	}
+}
+
+// returnOf is "" for a state whose login did not end well, or of which nothing is known.
+func (s *shelf) returnOf(ctx context.Context, state string) (string, error) {
+	token := onceToken("state", state)
+	values, err := s.storage.Find(ctx, token)
+	if err != nil {
+		return "", err
+	}
+	b, _ := openUnder([]byte(state), "return", token, values[0])
+	return string(b), nil
+}
+
+// seal seals a record under a key that is in its cookie, and in no other, and under the token
+// of its place, so that it cannot be moved. The cookie in turn is sealed under
+// Config.CookieKeys, which so may change while the record stays.
 func (s *shelf) seal(r *record) ([]byte, error) {
-	codec, err := s.codec(0, r.ticket)
+	return sealUnder(r.ticket.key[:], "record", recordToken(r.id), r.encode())
+}
+
+func (s *shelf) open(t *record, sealed []byte) (*record, bool) {
+	plain, ok := openUnder(t.ticket.key[:], "record", recordToken(t.id), sealed)
+	if !ok {
+		return nil, false
+	}
+	r, ok := decodeRecord(plain)
+	if !ok || r.id != t.id {
+		return nil, false
+	}
+	r.ticket = t.ticket
+	if t.seen.After(r.seen) {
+		r.seen = t.seen
+	}
+	return r, true
+}
+
+// sealUnder seals what a Store holds, whose readers do not have the secret. It may encrypt plain in place.
+func sealUnder(secret []byte, purpose, token string, plain []byte) ([]byte, error) {
+	codec, err := codecOf(secret, purpose)
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := codec.Encode(recordToken(r.id), r.encode())
+	sealed, err := codec.Encode(token, plain)
 	if err != nil {
 		return nil, errSeal
 	}
 	return []byte(sealed), nil
 }
 
-func (s *shelf) open(t *record, sealed []byte) (*record, bool) {
-	for slot := range s.secrets {
-		codec, err := s.codec(slot, t.ticket)
-		if err != nil {
-			return nil, false
-		}
-		var plain []byte
-		if codec.Decode(recordToken(t.id), string(sealed), &plain) != nil {
-			continue
-		}
-		r, ok := decodeRecord(plain)
-		if !ok || r.id != t.id {
-			return nil, false
-		}
-		r.ticket = t.ticket
-		if t.seen.After(r.seen) {
-			r.seen = t.seen
-		}
-		return r, true
+func openUnder(secret []byte, purpose, token string, sealed []byte) (plain []byte, ok bool) {
+	codec, err := codecOf(secret, purpose)
+	ok = err == nil && codec.Decode(token, string(sealed), &plain) == nil
+	return plain, ok
+}
+
+func codecOf(secret []byte, purpose string) (*securecookie.SecureCookie, error) {
+	key, err := hkdf.Key(sha256.New, secret, nil, "acp-go store v1|"+purpose, 2*keySize)
+	if err != nil {
+		return nil, err
 	}
-	return nil, false
+	return securecookie.New(key[:keySize], key[keySize:]).SetSerializer(securecookie.NopEncoder{}).MaxLength(0).MaxAge(0), nil
 }

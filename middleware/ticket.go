@@ -10,11 +10,11 @@ import (
 // ticketVersion is the first byte of what a cookie holds where sessions live in a Store.
 const ticketVersion = 1
 
-// ticket is what the browser holds of a session that lives in a Store. The store's half
-// of it is useless without, and the cookie holds no token.
+// ticket is what the browser holds of a session that lives in a Store, sealed under
+// Config.CookieKeys. The store's part is useless without, and the cookie holds no token.
 type ticket struct {
 	id       [32]byte // random; its hash is the record's id
-	half     [32]byte // random: the record is sealed under it and Config.CookieKeys
+	key      [32]byte // random; the record is sealed under it
 	sid, sub markKey  // where a logout of the server's leaves word
 }
 
@@ -26,7 +26,7 @@ func newTicket(r *record, issuer, subject, sid string) {
 		t.sid = markOf("sid", issuer, sid)
 	}
 	rand.Read(t.id[:]) // never fails
-	rand.Read(t.half[:])
+	rand.Read(t.key[:])
 	r.ticket = t
 	r.id = t.sessionID()
 }
@@ -42,7 +42,7 @@ func (r *record) encodeTicket() []byte {
 	b := make([]byte, 0, 2*len(r.ticket.id)+2*len(markKey{})+24)
 	b = append(b, ticketVersion)
 	b = append(b, r.ticket.id[:]...)
-	b = append(b, r.ticket.half[:]...)
+	b = append(b, r.ticket.key[:]...)
 	b = append(b, r.ticket.sid[:]...)
 	b = append(b, r.ticket.sub[:]...)
 	b = appendTime(b, r.created)
@@ -56,7 +56,7 @@ func decodeTicket(b []byte) (*record, bool) {
 		return nil, false
 	}
 	t := &ticket{}
-	for _, part := range [][]byte{t.id[:], t.half[:], t.sid[:], t.sub[:]} {
+	for _, part := range [][]byte{t.id[:], t.key[:], t.sid[:], t.sub[:]} {
 		copy(part, d.take(uint64(len(part))))
 	}
 	r := &record{id: t.sessionID(), ticket: t, created: d.time(), seen: d.time()}
@@ -73,15 +73,24 @@ func markOf(kind, issuer, value string) (k markKey) {
 	return k
 }
 
-// The tokens under which a Store holds things.
+// The tokens under which a Store holds things. With the prefix of all none is longer than
+// the 43 characters of the tokens of scs, for which the tables of its stores are made.
 func recordToken(id sessionID) string { return "s." + base64.RawURLEncoding.EncodeToString(id[:]) }
 func endToken(id sessionID) string    { return "e." + base64.RawURLEncoding.EncodeToString(id[:]) }
 func markToken(k markKey) string      { return "m." + base64.RawURLEncoding.EncodeToString(k[:]) }
 
+// othersToken is where a user ends the other sessions: in a place of its own, where it
+// spares none that a logout of all ended in the same moment.
+func othersToken(k markKey) string { return "x." + base64.RawURLEncoding.EncodeToString(k[:]) }
+
 // onceToken stands for what may happen once: the use of a state, of a logout token's jti.
-func onceToken(kind, value string) string {
-	sum := sha256.Sum256(appendText(appendText(nil, kind), value))
-	return "o." + base64.RawURLEncoding.EncodeToString(sum[:])
+func onceToken(kind string, values ...string) string {
+	b := appendText(nil, kind)
+	for _, v := range values {
+		b = appendText(b, v)
+	}
+	sum := sha256.Sum256(b)
+	return "o." + base64.RawURLEncoding.EncodeToString(sum[:24])
 }
 
 // mark is a logout that ends the sessions of before, but for one.
@@ -92,11 +101,16 @@ type mark struct {
 
 func (m mark) encode() []byte { return append(appendTime(nil, m.at), m.except[:]...) }
 
-func decodeMark(b []byte) (mark, bool) {
+// decodeMark gives a mark that ends nothing for what cannot be read. What a later version
+// may write behind is left alone.
+func decodeMark(b []byte) mark {
 	d := &decoder{rest: b}
 	m := mark{at: d.time()}
 	copy(m.except[:], d.take(uint64(len(m.except))))
-	return m, !d.failed && len(d.rest) == 0
+	if d.failed {
+		return mark{}
+	}
+	return m
 }
 
 // ends tells whether the mark ends a session. Our own clock counts, at the session's creation

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
 	"time"
@@ -23,9 +24,12 @@ const (
 type transaction struct {
 	started time.Time
 	before  sessionID // the session that the login began in; zero without one
-	acr     []string  // one of them must be what the login brings; nil asks for nothing
+	need    StepUp    // what the login must bring
 	flow    acpclient.Flow
 }
+
+// useful is when it is certain that no process takes the state any more.
+func (t *transaction) useful() time.Time { return t.flow.Expiry.Add(maxSkew) }
 
 // stateKey is what stands for a state in names and maps.
 type stateKey [sha256.Size]byte
@@ -46,9 +50,15 @@ func (t *transaction) encode() ([]byte, error) {
 	b := []byte{transactionVersion}
 	b = appendTime(b, t.started)
 	b = append(b, t.before[:]...)
-	b = binary.AppendUvarint(b, uint64(len(t.acr)))
-	for _, value := range t.acr {
+	b = binary.AppendUvarint(b, uint64(len(t.need.ACRValues)))
+	for _, value := range t.need.ACRValues {
 		b = appendText(b, value)
+	}
+	if age := t.need.MaxAge; age != nil {
+		b = append(b, 1)
+		b = binary.AppendUvarint(b, uint64(*age/time.Second))
+	} else {
+		b = append(b, 0)
 	}
 	b = appendText(b, t.flow.ReturnTo)
 	return append(b, text...), nil
@@ -62,7 +72,10 @@ func decodeTransaction(b []byte) (*transaction, bool) {
 	t := &transaction{started: d.time()}
 	copy(t.before[:], d.take(uint64(len(t.before))))
 	for n := d.uvarint(); n > 0 && !d.failed; n-- {
-		t.acr = append(t.acr, string(d.text()))
+		t.need.ACRValues = append(t.need.ACRValues, string(d.text()))
+	}
+	if d.byte() != 0 {
+		t.need.MaxAge = new(time.Duration(min(d.uvarint(), uint64(math.MaxInt64/time.Second))) * time.Second)
 	}
 	returnTo := string(d.text())
 	if d.failed || json.Unmarshal(d.rest, &t.flow) != nil {
@@ -83,9 +96,9 @@ func (a *Authenticator) openTransaction(p presentedTx) (*transaction, bool) {
 
 // beginTransaction sets the cookie of a new login, and forgets the oldest where there
 // are too many.
-func (a *Authenticator) beginTransaction(w http.ResponseWriter, r *http.Request, flow *acpclient.Flow, acr []string) error {
+func (a *Authenticator) beginTransaction(w http.ResponseWriter, r *http.Request, flow *acpclient.Flow, need *StepUp) error {
 	now, p := a.now(), a.cookies.read(r)
-	t := &transaction{started: now, flow: *flow, acr: acr}
+	t := &transaction{started: now, flow: *flow, need: *need}
 	if rec, _, ok := a.join(p); ok {
 		t.before = rec.id
 	}
