@@ -189,7 +189,14 @@ func (st *storage) Find(ctx context.Context, tokens ...string) ([][]byte, error)
 	return values, nil
 }
 
+// storeLeast is for how long a value is stored at least: what is over is judged by our own
+// clock, and there are stores in which a value without time left never ends.
+const storeLeast = 3 * time.Second
+
 func (st *storage) Commit(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	if soonest := st.now().Add(storeLeast); expiry.Before(soonest) {
+		expiry = soonest
+	}
 	return st.do(ctx, func(ctx context.Context) error { return st.commit(ctx, storePrefix+token, b, expiry) })
 }
 
