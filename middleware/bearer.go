@@ -132,7 +132,7 @@ func (p *protector) unusable(kind credentialKind) error {
 	case twoPlaces:
 		reason, detail = "ambiguous_credentials", "a token in the header, and another one in the query or a form"
 	default:
-		reason, detail = "malformed_authorization", "not exactly one Authorization header with Bearer, one space and a token"
+		reason, detail = "malformed_authorization", "not exactly one Authorization header with Bearer, a space and a token"
 	}
 	return &problem{status: status, reason: reason, detail: detail, challenge: challenge}
 }

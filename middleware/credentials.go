@@ -57,8 +57,9 @@ func parseAuthorization(values []string) credentials {
 	if len(value) < len(bearer) || !strings.EqualFold(value[:len(bearer)], bearer) {
 		return credentials{kind: foreignScheme(value)}
 	}
-	// RFC 9110 11.4: one space. "BearerTOKEN" is a slip, and not another scheme.
+	// RFC 6750 2.1, RFC 9110 11.4: one space or more. "BearerTOKEN" is a slip, and not another scheme.
 	token, ok := strings.CutPrefix(value[len(bearer):], " ")
+	token = strings.TrimLeft(token, " ")
 	switch {
 	case !ok:
 		return credentials{kind: malformedHeader}

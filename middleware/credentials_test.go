@@ -12,7 +12,7 @@ import (
 )
 
 // The grammar of RFC 6750 2.1, written in another way than the code.
-var bearerHeader = regexp.MustCompile(`^(?i:bearer) ([-A-Za-z0-9._~+/]+=*)$`)
+var bearerHeader = regexp.MustCompile(`^(?i:bearer) +([-A-Za-z0-9._~+/]+=*)$`)
 
 // A header has one meaning, or none: what is taken is the whole grammar, comes out as it
 // went in, and nothing of it is left over.

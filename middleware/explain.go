@@ -142,7 +142,7 @@ var explanations = map[string][2]string{
 
 	"no_token":                {"The request shows no token; one in the query or in a form is not taken.", "Send Authorization: Bearer and the token."},
 	"auth_scheme":             {"The Authorization header has another scheme than Bearer.", "Send Authorization: Bearer and the token."},
-	"malformed_authorization": {"There are two Authorization headers, or one that is not Bearer, one space and a token.", "Look at what the client, or a proxy in between, sends."},
+	"malformed_authorization": {"There are two Authorization headers, or one that is not Bearer, a space and a token.", "Look at what the client, or a proxy in between, sends."},
 	"ambiguous_credentials":   {"A token in two places, or a session and a token in one request.", "Send one of them."},
 	"scope":                   {"The token lacks a scope that this address asks for.", "Ask for the scope that the challenge names."},
 	"acr":                     {"The user signed in by weaker means than this address asks for.", "Sign in again with the acr_values of the challenge."},

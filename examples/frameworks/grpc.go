@@ -110,5 +110,6 @@ func bearerOf(ctx context.Context) (token string, ok bool) {
 		return "", false
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
+	token = strings.TrimLeft(token, " ")
 	return token, strings.EqualFold(scheme, "Bearer") && token != ""
 }
