@@ -172,3 +172,60 @@ func Token(r *http.Request) (token string, ok, absent bool) {
 func QuotedString(s string) string { return quotedString(s) }
 
 const MaxBearerToken = maxBearerToken
+
+// SetSleep replaces the pauses of the background: before a refused refresh is believed, and between
+// tries to store tokens.
+func (a *Authenticator) SetSleep(f func(time.Duration)) { a.refresher.sleep = f }
+
+// Saving is the number of sessions whose tokens wait for the Store.
+func (a *Authenticator) Saving() int {
+	a.refresher.mu.Lock()
+	defer a.refresher.mu.Unlock()
+	return len(a.refresher.saving)
+}
+
+// Flights is the number of refreshes under way.
+func (a *Authenticator) Flights() int {
+	a.refresher.mu.Lock()
+	defer a.refresher.mu.Unlock()
+	return len(a.refresher.flights)
+}
+
+// RecordToken and EndToken are where the Store has the session of a request, and its tombstone.
+func (a *Authenticator) RecordToken(r *http.Request) string {
+	rec, _, _ := a.join(a.cookies.read(r))
+	return storePrefix + recordToken(rec.id)
+}
+
+func (a *Authenticator) EndToken(r *http.Request) string {
+	rec, _, _ := a.join(a.cookies.read(r))
+	return storePrefix + endToken(rec.id)
+}
+
+// TicketID is the secret part of a ticket.
+func (a *Authenticator) TicketID(r *http.Request) []byte {
+	rec, _, _ := a.join(a.cookies.read(r))
+	return rec.ticket.id[:]
+}
+
+// StoredGeneration is the generation of the session of a request, in the Store.
+func (a *Authenticator) StoredGeneration(r *http.Request) (uint64, bool) {
+	rec, _, ok := a.join(a.cookies.read(r))
+	if !ok {
+		return 0, false
+	}
+	stored, err := a.shelf.get(r.Context(), rec)
+	if err != nil || stored == nil {
+		return 0, false
+	}
+	return stored.generation, true
+}
+
+// SealTicket seals any bytes as what a cookie holds of a stored session.
+func (a *Authenticator) SealTicket(plain []byte) string { return a.SealSession(plain) }
+
+// Ticket is what is sealed in the cookie of a stored session.
+func (a *Authenticator) Ticket(r *http.Request) []byte {
+	rec, _, _ := a.join(a.cookies.read(r))
+	return rec.encodeTicket()
+}

@@ -52,13 +52,19 @@ func (f wire) RoundTrip(r *http.Request) (*http.Response, error) {
 // onWire is an application whose server is f.
 func onWire(t *testing.T, f wire) *middleware.Authenticator {
 	t.Helper()
+	return onWireConfig(t, middleware.Config{}, f)
+}
+
+func onWireConfig(t *testing.T, config middleware.Config, f wire) *middleware.Authenticator {
+	t.Helper()
 	logger := slog.New(slog.DiscardHandler)
 	client, err := acpclient.New(acpclient.Config{Issuer: wireIssuer, ClientID: "c", RedirectURL: site + "/callback", Transport: f, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close(t.Context()) })
-	auth, err := middleware.New(client, middleware.Config{CookieKeys: [][]byte{randomKey()}, Logger: logger})
+	config.CookieKeys, config.Logger = [][]byte{randomKey()}, logger
+	auth, err := middleware.New(client, config)
 	if err != nil {
 		t.Fatal(err)
 	}
