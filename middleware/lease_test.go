@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -125,7 +126,7 @@ func newTokens(*http.Request, url.Values) (int, string, error) {
 // Leases that do not work: nobody refreshes without one, since that could end the session at the server; who waits is
 // told in time, the session stays, and it heals.
 func TestBrokenLeases(t *testing.T) { // RF-03
-	silent := make(chan struct{})
+	var silent chan struct{} // of the bubble
 	for name, row := range map[string]struct {
 		acquire leaseFunc
 		status  int
@@ -140,11 +141,10 @@ func TestBrokenLeases(t *testing.T) { // RF-03
 		"hangs at the end":  {func(context.Context, string) (func(), error) { return func() { <-silent }, nil }, 200, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			silent = make(chan struct{})
 			sent := 0
-			broken := true
+			var mended atomic.Bool
 			lease := leaseFunc(func(ctx context.Context, key string) (func(), error) {
-				if !broken {
+				if mended.Load() {
 					return func() {}, nil
 				}
 				return row.acquire(ctx, key)
@@ -160,7 +160,7 @@ func TestBrokenLeases(t *testing.T) { // RF-03
 					if want := map[int]int{200: 1}[row.status]; sent != want {
 						t.Errorf("RF-03: %d token requests", sent)
 					}
-					broken = false
+					mended.Store(true)
 					close(silent)
 					synctest.Wait()
 					time.Sleep(time.Second)
