@@ -60,7 +60,7 @@ func TestBearerSignIn(t *testing.T) {
 				isPrivate(t, w.Header())
 				challenge, age := w.Header().Get("WWW-Authenticate"), ""
 				if row.maxAge != nil {
-					age = fmt.Sprint(int(row.maxAge.Seconds()))
+					age = fmt.Sprint(int64(*row.maxAge / time.Second))
 				}
 				if parameter(challenge, "error") != "insufficient_user_authentication" ||
 					parameter(challenge, "acr_values") != strings.Join(row.acrs, " ") || parameter(challenge, "max_age") != age {
