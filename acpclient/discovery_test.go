@@ -162,6 +162,47 @@ func TestDiscoveryDownAtStart(t *testing.T) {
 	}
 }
 
+// RL-03, RL-05: an API whose keys cannot be found, because the metadata cannot be had, asks six
+// times in a minute, and finds the server again when it said that it would.
+func TestVerifierBacksOff(t *testing.T) {
+	for _, jitter := range []float64{0, 0.5, 0.999} {
+		l := newLab(t, acptest.Options{}, nil)
+		v := l.newVerifier(nil)
+		acpclient.SetVerifierJitter(v, jitter, 1-jitter)
+		token := l.server.AccessToken(nil)
+		l.server.Handle(acptest.MetadataEndpoint, acptest.Answer(500, "text/plain", "no"))
+		for range 1000 {
+			_, err := v.Verify(t.Context(), token)
+			if after := acpclient.RetryAfter(err); !errors.Is(err, acpclient.ErrUnavailable) || after <= 0 || after > 36*time.Second {
+				t.Fatalf("RL-03: %v, retry after %v", err, after)
+			}
+			l.clock.advance(60 * time.Millisecond)
+		}
+		if n := l.count(acptest.MetadataEndpoint); n != 6 {
+			t.Errorf("RL-03 jitter %v: %d requests in 60 s, want 6", jitter, n)
+		}
+		l.server.Handle(acptest.MetadataEndpoint, nil)
+		_, err := v.Verify(t.Context(), token)
+		l.clock.advance(acpclient.RetryAfter(err))
+		if _, err := v.Verify(t.Context(), token); err != nil {
+			t.Errorf("RL-05 jitter %v: no recovery: %v", jitter, err)
+		}
+
+		v = l.newVerifier(nil)
+		acpclient.SetVerifierJitter(v, jitter, 1-jitter)
+		l.server.Handle(acptest.MetadataEndpoint, acptest.Answer(500, "text/plain", "no"))
+		_, err = v.Verify(t.Context(), token)
+		l.server.Handle(acptest.MetadataEndpoint, nil)
+		for range 12 {
+			l.clock.advance(100 * time.Millisecond)
+			_, err = v.Verify(t.Context(), token)
+		}
+		if err != nil {
+			t.Errorf("RL-05 jitter %v: no recovery within one back-off: %v", jitter, err)
+		}
+	}
+}
+
 // A port where nobody listens is the same.
 func TestDiscoveryRefusedConnection(t *testing.T) {
 	l := newLab(t, acptest.Options{}, nil)

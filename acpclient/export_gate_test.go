@@ -11,6 +11,12 @@ func SetDiscoveryTimeout(c *Client, d time.Duration) { c.meta.timeout = d }
 // SetJitter fixes the jitter of the metadata's back-off, in [0,1).
 func SetJitter(c *Client, jitter float64) { c.meta.jitter = func() float64 { return jitter } }
 
+// SetVerifierJitter sets that of the metadata's back-off and that of the keys'.
+func SetVerifierJitter(v *Verifier, metadata, keys float64) {
+	v.meta.jitter = func() float64 { return metadata }
+	v.keys.o.jitter = func() float64 { return keys }
+}
+
 // Gate is parseJWS.
 func Gate(token string, maxSize int) (signingInput, payload, signature []byte, err error) {
 	t, err := parseJWS(token, maxSize)

@@ -22,6 +22,13 @@ type keyFetch struct {
 	err          error
 }
 
+// nowhere is the error of a fetch that asked for no keys: where they are is not known, and
+// will not be asked for before the rest of that question's own back-off is over.
+type nowhere struct {
+	error
+	rest time.Duration
+}
+
 // start begins a fetch, unless the state is not st any more: then it returns nil, and
 // the caller looks again.
 func (s *keySet) start(st *keyState, want wanted, forSignature bool) *keyFetch {
@@ -92,6 +99,10 @@ func (s *keySet) load(ctx context.Context, began time.Time) (set *keys, problems
 
 // finish ends the fetch, unless it was ended before.
 func (s *keySet) finish(f *keyFetch, set *keys, problems []string, err error) {
+	n, _ := err.(*nowhere)
+	if n != nil {
+		err = n.error
+	}
 	for {
 		st := s.state.Load()
 		if st.flight != f {
@@ -110,6 +121,12 @@ func (s *keySet) finish(f *keyFetch, set *keys, problems []string, err error) {
 			// What serves goes on serving, whatever the server sent.
 			next.failures, next.cause = st.failures+1, err
 			next.retryAt = now.Add(backOff(st.failures, s.o.jitter()))
+			if n != nil { // two back-offs, one after the other, would hold up the recovery
+				next.failures = max(st.failures, 1)
+				if n.rest > 0 {
+					next.retryAt = now.Add(n.rest)
+				}
+			}
 			next.hung = f.isSlow()
 		}
 		if !s.state.CompareAndSwap(st, &next) {
@@ -124,9 +141,9 @@ func (s *keySet) finish(f *keyFetch, set *keys, problems []string, err error) {
 // report logs what changed, so that an outage is one line and not one a request.
 func (s *keySet) report(before, after *keyState) {
 	switch {
-	case after.failures == 1 && after.keys != nil:
+	case before.failures == 0 && after.failures > 0 && after.keys != nil:
 		s.o.log.Warn("acp: the key set cannot be fetched, the known keys go on serving", "error", transportDetail(after.cause), "until", after.keys.limit)
-	case after.failures == 1:
+	case before.failures == 0 && after.failures > 0:
 		s.o.log.Warn("acp: the key set cannot be fetched", "error", transportDetail(after.cause))
 	case after.failures == 0 && before.failures > 0:
 		s.o.log.Info("acp: the key set was fetched again", "failures", before.failures)

@@ -130,6 +130,13 @@ func (l *lazy[T]) land(f *lazyFlight, value T, err error) {
 	close(f.done)
 }
 
+// rest is how long the back-off still lasts; 0 or less when it is over, or there is none.
+func (l *lazy[T]) rest() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.retryAt.Sub(l.now())
+}
+
 // close ends a fetch under way and refuses later ones.
 func (l *lazy[T]) close() {
 	l.mu.Lock()

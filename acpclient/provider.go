@@ -139,7 +139,7 @@ func (p *provider) fetchKeys(ctx context.Context) (body []byte, maxAge time.Dura
 	defer p.rescue(&err)
 	m, err := p.meta.value(ctx)
 	if err != nil {
-		return nil, 0, false, err
+		return nil, 0, false, &nowhere{err, p.meta.rest()}
 	}
 	if m.JWKSURI == "" {
 		return nil, 0, false, invalidResponse("metadata", "no jwks_uri")
