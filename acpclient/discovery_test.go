@@ -536,3 +536,19 @@ func TestCacheControl(t *testing.T) {
 		}
 	}
 }
+
+// JW-26: a header in two lines is one (RFC 9110 5.3).
+func TestCacheControlInTwoLines(t *testing.T) {
+	l := newLab(t, acptest.Options{}, nil)
+	l.server.OnResponse(acptest.JWKSEndpoint, func(r *acptest.Response) { r.Header["Cache-Control"] = []string{"public", "max-age=5"} })
+	v := l.newVerifier(nil)
+	for range 2 {
+		if _, err := v.Verify(t.Context(), l.server.AccessToken(nil)); err != nil {
+			t.Fatal(err)
+		}
+		l.clock.advance(6 * time.Second)
+	}
+	if n := l.count(acptest.JWKSEndpoint); n != 2 {
+		t.Errorf("%d fetches, want one for each age", n)
+	}
+}

@@ -145,7 +145,7 @@ func (p *provider) fetchKeys(ctx context.Context) (body []byte, maxAge time.Dura
 		return nil, 0, false, invalidResponse("metadata", "no jwks_uri")
 	}
 	body, err = p.back.get(ctx, m.JWKSURI, nil, func(a *answer) ([]byte, error) {
-		maxAge, ok = cacheControl(a.header.Get("Cache-Control"))
+		maxAge, ok = cacheControl(strings.Join(a.header.Values("Cache-Control"), ","))
 		return document(a)
 	})
 	return body, maxAge, ok, err
