@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// Deadlines where the caller's context has none sooner, and the bound of every answer.
+// Deadlines where the caller's context has none sooner (for Refresh: none), and the bound of
+// every answer.
 const (
 	tokenTimeout    = 10 * time.Second
 	fetchTimeout    = 5 * time.Second

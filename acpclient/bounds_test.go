@@ -155,6 +155,12 @@ func TestDeadlines(t *testing.T) {
 			_, err := c.Refresh(context.Background(), tokens)
 			return err
 		}},
+		{"RF-10 refresh, for whom the answer is worth more time", 45 * time.Second, func(t *testing.T, c *acpclient.Client) error {
+			ctx, cancel := context.WithTimeout(context.Background(), 45*time.Second)
+			defer cancel()
+			_, err := c.Refresh(ctx, tokens)
+			return err
+		}},
 		{"RL-29 userinfo", 5 * time.Second, func(t *testing.T, c *acpclient.Client) error {
 			return c.UserInfo(context.Background(), tokens, new(any))
 		}},

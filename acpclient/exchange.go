@@ -43,7 +43,7 @@ func (c *Client) Exchange(ctx context.Context, flow *Flow, callback url.Values) 
 		return nil, err
 	}
 	var r tokenResponse
-	t, err := c.retrieve(ctx, m, &r, []string{code, flow.Verifier}, func(ctx context.Context) (*oauth2.Token, error) {
+	t, err := c.retrieve(ctx, m, &r, tokenTimeout, []string{code, flow.Verifier}, func(ctx context.Context) (*oauth2.Token, error) {
 		return c.oauth2Config(m).Exchange(ctx, code, oauth2.VerifierOption(flow.Verifier))
 	})
 	if err != nil {
@@ -68,13 +68,13 @@ func (c *Client) Exchange(ctx context.Context, flow *Flow, callback url.Values) 
 // retrieve lets x/oauth2 speak to the token endpoint, through the back channel: this is
 // the one place that puts a client into a context. The first of the secrets is what the
 // grant redeems.
-func (c *Client) retrieve(ctx context.Context, m *Metadata, r *tokenResponse, secrets []string, ask func(context.Context) (*oauth2.Token, error)) (*oauth2.Token, error) {
+func (c *Client) retrieve(ctx context.Context, m *Metadata, r *tokenResponse, timeout time.Duration, secrets []string, ask func(context.Context) (*oauth2.Token, error)) (*oauth2.Token, error) {
 	if m.TokenEndpoint == "" {
 		return nil, invalidResponse("metadata", "no token_endpoint")
 	}
 	asked := c.now()
 	ctx = context.WithValue(ctx, callKey{}, &call{
-		timeout: tokenTimeout, authenticated: true, methods: m.TokenEndpointAuthMethodsSupported,
+		timeout: timeout, authenticated: true, methods: m.TokenEndpointAuthMethodsSupported,
 		secrets: secrets, idempotency: secrets[0], judge: r.judgeToken,
 	})
 	t, err := ask(context.WithValue(ctx, oauth2.HTTPClient, c.back.client))

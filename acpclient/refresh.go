@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -15,7 +16,8 @@ import (
 // verified and must name the same issuer, subject and sign-in (OIDC Core 12.2); while the keys cannot
 // be fetched its claims are held against the same rules, and t's ID token stays.
 //
-// The answer may have ended t's refresh token, so store the result before it is used.
+// The answer may have ended t's refresh token, so store the result before it is used. A request that
+// was given up may have ended it, too: ctx's deadline holds where it has one, however late, and 10 s otherwise.
 // Errors are those of Exchange; an *Error with Code "invalid_grant" means that the
 // session at the server is over. Without a refresh token nothing is sent, and the error
 // says so.
@@ -33,7 +35,7 @@ func (c *Client) Refresh(ctx context.Context, t *Tokens) (*Tokens, error) {
 		return nil, err
 	}
 	var r tokenResponse
-	fresh, err := c.retrieve(ctx, m, &r, []string{t.RefreshToken}, func(ctx context.Context) (*oauth2.Token, error) {
+	fresh, err := c.retrieve(ctx, m, &r, refreshTimeout(ctx), []string{t.RefreshToken}, func(ctx context.Context) (*oauth2.Token, error) {
 		return c.oauth2Config(m).TokenSource(ctx, &oauth2.Token{RefreshToken: t.RefreshToken}).Token()
 	})
 	if err != nil {
@@ -56,6 +58,14 @@ func (c *Client) Refresh(ctx context.Context, t *Tokens) (*Tokens, error) {
 		c.log.Warn("acp: the ID token of a refresh cannot be verified now, the one before stays", "reason", Reason(err), "error", err.Error())
 	}
 	return next, nil
+}
+
+// refreshTimeout is how long the answer is waited for.
+func refreshTimeout(ctx context.Context) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		return time.Until(deadline)
+	}
+	return tokenTimeout
 }
 
 // verifyRefreshed holds a new ID token against the one of the login.
