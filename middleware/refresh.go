@@ -13,14 +13,17 @@ import (
 )
 
 const (
-	refreshTimeout = 10 * time.Second // of the call, and of all the waiting before it
-	refreshWait    = 11 * time.Second // of who needs the new token
-	revokeTimeout  = 2 * time.Second
-	earlyWait      = 2 * time.Second // for a new token while the old one still serves
-	maxMargin      = time.Minute     // before its end a token counts as stale
-	maxAtOnce      = 32              // refreshes in flight
-	minInterval    = time.Second     // between two refreshes of one session
-	maxRetryAfter  = 5 * time.Minute
+	refreshTimeout = 10 * time.Second // of who needs the new token, and of all that comes before the request
+	// An answer that comes later than its caller left is kept all the same: a refresh token that is
+	// sent again, because nobody heard that it was used, ends the session where re-use counts as theft.
+	// Not longer, because ACP replays its answer for a minute, to whom it did not reach.
+	answerTimeout = 45 * time.Second
+	revokeTimeout = 2 * time.Second
+	earlyWait     = 2 * time.Second // for a new token while the old one still serves
+	maxMargin     = time.Minute     // before its end a token counts as stale
+	maxAtOnce     = 32              // refreshes in flight
+	minInterval   = time.Second     // between two refreshes of one session
+	maxRetryAfter = 5 * time.Minute
 )
 
 // AccessToken is the session's access token, refreshed when its time is nearly over. It
@@ -132,7 +135,7 @@ func (f *refresher) use(ctx context.Context, r *record) (*record, error) {
 	if serves && f.shelf != nil {
 		return r, nil // the next request finds the new one in the Store
 	}
-	wait := refreshWait
+	wait := refreshTimeout
 	if serves {
 		wait = earlyWait
 	}
@@ -144,7 +147,7 @@ func (f *refresher) use(ctx context.Context, r *record) (*record, error) {
 		if serves {
 			return r, nil
 		}
-		return nil, errSlowRefresh
+		return nil, errNoAnswer
 	case <-ctx.Done():
 		return nil, fmt.Errorf("middleware: waiting for a refresh: %w", ctx.Err())
 	}
@@ -157,9 +160,11 @@ func (f *refresher) use(ctx context.Context, r *record) (*record, error) {
 	return nil, running.err
 }
 
-// errSlowRefresh is for who waits no longer: the refresh goes on.
-var errSlowRefresh = &problem{
-	status: http.StatusServiceUnavailable, reason: "unavailable", detail: "the refresh takes too long", kind: acpclient.ErrUnavailable,
+// errNoAnswer is for who waits no longer: the refresh may go on.
+var errNoAnswer = unavailable("the server has not answered the refresh")
+
+func unavailable(detail string) error {
+	return &problem{status: http.StatusServiceUnavailable, reason: "unavailable", detail: detail, kind: acpclient.ErrUnavailable}
 }
 
 // start decides, in one step, whether there is a newer token, a refresh to wait for, or
@@ -227,7 +232,7 @@ func (f *refresher) renew(ctx context.Context, r *record) (next *record, err err
 	case f.slots <- struct{}{}:
 		defer func() { <-f.slots }()
 	case <-waiting.Done():
-		return nil, &problem{status: http.StatusServiceUnavailable, reason: "unavailable", detail: "too many refreshes at once", kind: acpclient.ErrUnavailable}
+		return nil, unavailable("too many refreshes at once")
 	}
 	if f.shelf != nil {
 		return f.renewStored(ctx, waiting, r)
@@ -242,9 +247,13 @@ func (f *refresher) renew(ctx context.Context, r *record) (next *record, err err
 // ask has all of its time, however long it was waited for before: a refresh token that
 // was sent to be cut off could be used up, and its answer lost.
 func (f *refresher) ask(ctx context.Context, r *record) (*acpclient.Tokens, error) {
-	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return f.client.Refresh(ctx, r.tokens)
+	t, err := f.client.Refresh(ctx, r.tokens)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, errNoAnswer
+	}
+	return t, err
 }
 
 // refreshed is the record with new tokens.

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -26,7 +27,7 @@ func (f *refresher) renewStored(ctx, waiting context.Context, r *record) (*recor
 	if err != nil {
 		return nil, err
 	}
-	defer release()
+	defer func() { release() }()
 	current, err := f.shelf.get(waiting, r)
 	switch {
 	case err != nil:
@@ -39,6 +40,9 @@ func (f *refresher) renewStored(ctx, waiting context.Context, r *record) (*recor
 		}
 		r = current
 	}
+	if f.shelf.storage.troubled() {
+		return nil, storeProblem(errors.New("it failed just now"), 0)
+	}
 	t, err := f.ask(ctx, r)
 	if fatal(err) {
 		return f.refused(ctx, r, err)
@@ -46,7 +50,20 @@ func (f *refresher) renewStored(ctx, waiting context.Context, r *record) (*recor
 	if err != nil {
 		return nil, err
 	}
-	return f.keep(ctx, r.refreshed(t, f.now()))
+	next := r.refreshed(t, f.now())
+	ended, err := f.shelf.put(ctx, next)
+	switch {
+	case ended:
+		return next, errEnded
+	case err != nil:
+		// The server has taken the old ones back, so while the Store does not answer they are
+		// served out of this process, and nobody else may refresh.
+		f.log.Warn("acp: refreshed tokens are not in the store yet", "reason", reasonOf(err), "error", logText(err))
+		if f.save(next, release) {
+			release = func() {}
+		}
+	}
+	return next, nil
 }
 
 // acquire does not trust a Lease to look at its context, or not to panic. What it gives back too
@@ -77,6 +94,9 @@ func (f *refresher) acquire(ctx context.Context, r *record) (release func(), err
 	}
 	if held != nil {
 		f.release(held)
+	}
+	if ctx.Err() != nil {
+		return nil, unavailable("another process refreshes this session, and has no answer")
 	}
 	return nil, storeProblem(fmt.Errorf("the lease: %w", err), 0)
 }
@@ -113,35 +133,24 @@ func (f *refresher) refused(ctx context.Context, r *record, cause error) (*recor
 	return nil, cause
 }
 
-// keep stores new tokens. The server has taken the old ones back, so while the Store does
-// not answer they are served out of this process, and stored as soon as it does.
-func (f *refresher) keep(ctx context.Context, next *record) (*record, error) {
-	ended, err := f.shelf.put(ctx, next)
-	switch {
-	case ended:
-		return next, errEnded
-	case err != nil:
-		f.log.Warn("acp: refreshed tokens are not in the store yet", "reason", reasonOf(err), "error", logText(err))
-		f.save(next)
-	}
-	return next, nil
-}
-
-// save stores, in the background, tokens that only this process has.
-func (f *refresher) save(next *record) {
+// save stores, in the background, tokens that only this process has. It takes release over,
+// to be called afterwards, where it is not false.
+func (f *refresher) save(next *record, release func()) (begun bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, flying := f.flights[next.id]
 	if f.closed && !flying || f.saving[next.id] || len(f.saving) >= maxSaving {
-		return // where it stays undone, the next request for the session comes here again
+		return false // the next request for the session comes here again
 	}
 	f.saving[next.id] = true
 	f.running.Go(func() {
+		defer release()
 		f.keepTrying(next)
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.saving, next.id)
 	})
+	return true
 }
 
 func (f *refresher) keepTrying(next *record) {

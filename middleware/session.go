@@ -120,7 +120,7 @@ func (a *Authenticator) find(ctx context.Context, p *presented) (found, error) {
 	}
 	known := a.memory.newest(r)
 	if a.shelf != nil && known != r {
-		a.refresher.save(known) // the Store has lost it, or did not get it yet
+		a.refresher.save(known, func() {}) // the Store has lost it, or did not get it yet
 	}
 	f := found{rec: known, stale: known != r && a.shelf == nil || !newestKey}
 	if now.Sub(r.seen) > a.touchStep() {

@@ -223,3 +223,17 @@ func (st *storage) Add(ctx context.Context, token string, expiry time.Time) (boo
 	}
 	return added, nil
 }
+
+// settleTime is what a process needs after an outage of the Store to bring what it could not
+// store meanwhile.
+const settleTime = 3 * time.Second
+
+// troubled holds until shortly after the last failure. A lease may have ended in the outage, and
+// its holder may have tokens that are newer than those in the Store: nobody sends older ones before it
+// had the time to store them.
+func (st *storage) troubled() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	since := st.now().Sub(st.retryAt.Add(-storePause))
+	return 0 <= since && since < settleTime
+}
