@@ -70,12 +70,12 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 	}
 
 	fmt.Fprintf(stdout, "The API is at                %s/\nIts authorization server is  %s\n%s", here, c.issuer, examples)
+	closing, cancel := serve.Closing(ctx)
+	defer cancel()
 	if err := serve.Until(ctx, listener, handler, log); err != nil {
 		log.Error("the end was not clean", "error", err)
 		return serve.Failed
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), serve.CloseTime)
-	defer cancel()
 	if err := verifier.Close(closing); err != nil {
 		log.Warn("calls to the authorization server were cut off at the end", "error", err)
 	}

@@ -50,9 +50,11 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 	} else {
 		fmt.Fprintf(stdout, "The web application is at    http://%s/\nIts authorization server is  %s\n", listener.Addr(), c.issuer)
 	}
+	closing, cancel := serve.Closing(ctx)
+	defer cancel()
 	err = serve.Until(ctx, listener, routes(c, auth, log), log)
 
-	closing, cancel := context.WithTimeout(context.Background(), serve.CloseTime)
+	closing, cancel = context.WithTimeout(closing, serve.EndTime) // it may end by itself
 	defer cancel()
 	// Sessions that are being refreshed come first: they need the client.
 	if err := errors.Join(auth.Close(closing), client.Close(closing), c.closeRedis()); err != nil {

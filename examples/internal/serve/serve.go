@@ -24,11 +24,25 @@ const (
 )
 
 // A program ends within 10 s, whatever is still going on: DrainTime for requests in
-// flight, CloseTime for what stands behind them.
+// flight, and what they leave of EndTime for what stands behind them.
 const (
 	DrainTime = 6 * time.Second
-	CloseTime = 2 * time.Second
+	EndTime   = 8 * time.Second
 )
+
+// Closing is a context for what a program does at its end. It begins before, and ends
+// EndTime after ctx.
+func Closing(ctx context.Context) (context.Context, context.CancelFunc) {
+	closing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(EndTime):
+			cancel()
+		case <-closing.Done():
+		}
+	})
+	return closing, func() { stop(); cancel() }
+}
 
 // Main runs a program until SIGINT or SIGTERM, and exits with its status.
 func Main(run func(ctx context.Context, environ []string, stdout, stderr io.Writer) int) {
