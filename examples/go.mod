@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/acp-go/acp v0.0.0
 	github.com/alexedwards/scs/goredisstore v0.0.0-20250212122300-421ef1d8611c
+	github.com/alexedwards/scs/v2 v2.9.0
 	github.com/go-jose/go-jose/v4 v4.1.9
 	github.com/go-redsync/redsync/v4 v4.18.1
 	github.com/luikyv/go-oidc v0.25.0
