@@ -30,6 +30,7 @@ type Authenticator struct {
 	sessions     *sealer
 	transactions *sealer
 	memory       *memory
+	opened       *opened
 	refresher    *refresher
 	shelf        *shelf            // nil: sessions live in cookies
 	api          http.RoundTripper // for calls with a user's token
@@ -69,7 +70,7 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 		return nil, fmt.Errorf("middleware: keys: %w", err)
 	}
 	clock := func() time.Time { return a.now() }
-	a.memory = newMemory(clock)
+	a.memory, a.opened = newMemory(clock), newOpened(clock)
 	until := func(r *record) time.Time { return r.created.Add(config.AbsoluteTimeout) }
 	a.refresher = newRefresher(client, a.memory, clock, until)
 	if config.Store != nil {

@@ -188,7 +188,7 @@ func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presen
 	}
 	s := a.newSession(rec)
 	if err := a.callOnLogin(r, s, tokens); err != nil {
-		a.refresher.revoke(s.live.current().tokens)
+		a.refresher.revoke(s.live.current().tokens())
 		return nil, errors.Join(err, a.endSession(ctx, rec))
 	}
 	rec = s.live.current() // OnLogin may have used, and refreshed, the access token
@@ -197,7 +197,7 @@ func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presen
 		held = everyChunk // a post from another site does not show the session that is there
 	}
 	if _, err := a.writeSession(w.Header(), held, rec, now); err != nil {
-		a.refresher.revoke(rec.tokens)
+		a.refresher.revoke(rec.tokens())
 		return nil, err
 	}
 	// A response still under way could otherwise bring the user of before back. The new

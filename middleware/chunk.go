@@ -21,17 +21,13 @@ var errSessionTooLarge = &problem{
 func (a *Authenticator) split(r *record) ([]string, error) {
 	plain := a.cookieOf(r)
 	size := maxCookie - len(a.cookies.chunk(maxChunks-1)) - len("10.")
-	for n := 1; ; {
+	for n := cookiesFor(sealedSize(len(plain)), size); n <= maxChunks; {
 		sealed, err := a.sessions.seal(sealedName(a.cookies.session, n), plain)
 		if err != nil {
 			return nil, err
 		}
-		needed := (len(sealed) + size - 1) / size
-		if needed > maxChunks {
-			return nil, errSessionTooLarge
-		}
-		if needed != n { // the length does not depend on the name
-			n = needed
+		if needed := cookiesFor(len(sealed), size); needed != n { // the clock is decades off
+			n, plain = needed, a.cookieOf(r)
 			continue
 		}
 		chunks := make([]string, 0, n)
@@ -42,15 +38,22 @@ func (a *Authenticator) split(r *record) ([]string, error) {
 		chunks[0] = strconv.Itoa(n) + "." + chunks[0]
 		return chunks, nil
 	}
+	return nil, errSessionTooLarge
 }
+
+func cookiesFor(length, size int) int { return (length + size - 1) / size }
 
 func sealedName(name string, chunks int) string { return name + "." + strconv.Itoa(chunks) }
 
 // join finds the session among a request's cookies: with a Store a record without tokens.
 // Where several copies are good but speak of different sessions, none is: one of them was planted.
 func (a *Authenticator) join(p *presented) (found *record, newest, ok bool) {
-	for _, first := range p.chunks[0] {
-		r, isNewest, good := a.joinFrom(first, p)
+	if found, newest, ok = a.recall(p); ok {
+		return found, newest, true
+	}
+	held := p.held()
+	for _, first := range p.chunks[0].all() {
+		r, isNewest, good := a.joinFrom(first, p, held)
 		switch {
 		case !good:
 		case found == nil:
@@ -64,26 +67,55 @@ func (a *Authenticator) join(p *presented) (found *record, newest, ok bool) {
 	return found, newest, found != nil
 }
 
-func (a *Authenticator) joinFrom(first string, p *presented) (r *record, newest, ok bool) {
-	number, rest, _ := strings.Cut(first, ".")
-	n, err := strconv.Atoi(number)
-	if err != nil || n < 1 || n > maxChunks || strconv.Itoa(n) != number {
+// recall finds a session that was opened before, of which each cookie is there once and no
+// other is.
+func (a *Authenticator) recall(p *presented) (r *record, newest, ok bool) {
+	if p.chunks[0].n != 1 {
 		return nil, false, false
 	}
-	sealed := rest
+	n, rest, ok := cutCount(p.chunks[0].values[0])
+	if !ok {
+		return nil, false, false
+	}
+	var parts [maxChunks]string
+	parts[0] = rest
+	for i := 1; i < maxChunks; i++ {
+		c := &p.chunks[i]
+		if i >= n && c.n != 0 || i < n && c.n != 1 {
+			return nil, false, false
+		}
+		parts[i] = c.values[0]
+	}
+	if r, newest, ok = a.opened.get(parts[:n]); ok {
+		for i := range n {
+			p.chunks[i].unchecked = false // they are what was checked then
+		}
+	}
+	return r, newest, ok
+}
+
+// cutCount reads the number that stands before the first cookie.
+func cutCount(first string) (n int, rest string, ok bool) {
+	number, rest, _ := strings.Cut(first, ".")
+	n, err := strconv.Atoi(number)
+	return n, rest, err == nil && 1 <= n && n <= maxChunks && strconv.Itoa(n) == number
+}
+
+func (a *Authenticator) joinFrom(first string, p *presented, held chunkSet) (r *record, newest, ok bool) {
+	n, sealed, ok := cutCount(first)
+	if !ok || held>>n != 0 { // a cookie of a longer, older session
+		return nil, false, false
+	}
 	if n > 1 {
-		var b strings.Builder
-		b.WriteString(rest)
-		for _, copies := range p.chunks[1:n] {
+		parts := append(make([]string, 0, maxChunks), sealed)
+		for i := range p.chunks[1:n] {
+			copies := p.chunks[1+i].all()
 			if len(copies) != 1 {
 				return nil, false, false
 			}
-			b.WriteString(copies[0])
+			parts = append(parts, copies[0])
 		}
-		sealed = b.String()
-	}
-	if p.held()>>n != 0 { // a cookie of a longer, older session
-		return nil, false, false
+		sealed = strings.Join(parts, "")
 	}
 	plain, newest, ok := a.sessions.open(sealedName(a.cookies.session, n), sealed)
 	if !ok {
@@ -93,6 +125,12 @@ func (a *Authenticator) joinFrom(first string, p *presented) (r *record, newest,
 		r, ok = decodeTicket(plain)
 	} else {
 		r, ok = decodeRecord(plain)
+	}
+	if ok {
+		if n == 1 {
+			sealed = strings.Clone(sealed) // and not the whole header
+		}
+		a.opened.put(&openedCookies{sealed: sealed, chunks: n, rec: r, newestKey: newest, until: a.end(r)})
 	}
 	return r, newest, ok
 }

@@ -47,10 +47,11 @@ func ContextWithTokens(ctx context.Context, t *acpclient.Tokens) context.Context
 		return ctx
 	}
 	now := wallClock()
-	s := sessionOf(t, "")
-	s.CreatedAt, s.ExpiresAt = now, now.Add(defaultAbsolute)
-	s.live = &liveSession{rec: newRecord(t, now)}
-	return withSession(ctx, nil, s)
+	rec := newRecord(t, now)
+	return withSession(ctx, nil, &Session{
+		Issuer: rec.issuer, Subject: rec.subject,
+		CreatedAt: now, ExpiresAt: now.Add(defaultAbsolute), live: &liveSession{rec: rec},
+	})
 }
 
 // tokenKey is known to nobody else, as contextKey.

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"net/http"
+	"net/textproto"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ const (
 	maxChunks   = 10   // cookies of one session
 	maxCopies   = 4    // cookies of one name that are tried
 	maxLookedAt = 32   // transaction cookies that are looked at, or deleted, in one request
+	maxCookies  = 3000 // of a request: with more it has none, as in net/http
 	txIDLength  = 22   // 128 bits in base64url
 	hostPrefix  = "__Host-"
 )
@@ -97,25 +99,109 @@ func (c *cookieRules) decided(h http.Header) bool {
 
 // presented is what a request brought of ours.
 type presented struct {
-	chunks [maxChunks][]string // copies of a session's cookies
+	chunks [maxChunks]copies // of a session's cookies
 	txs    []presentedTx
+}
+
+// copies are the values of one name, in their order.
+type copies struct {
+	n         int
+	unchecked bool // the only one stands here as it came
+	values    [maxCopies]string
+}
+
+func (c *copies) all() []string { return c.values[:c.n] }
+
+// add takes what net/http takes. Of the only one of its name that is found out later, if nobody
+// knows it: most are known.
+func (c *copies) add(raw string) {
+	c.check()
+	if c.n == 0 {
+		c.values[0], c.n, c.unchecked = raw, 1, true
+	} else if value, ok := cookieValue(raw); ok && c.n < maxCopies {
+		c.values[c.n] = value
+		c.n++
+	}
+}
+
+func (c *copies) check() {
+	if !c.unchecked {
+		return
+	}
+	c.unchecked = false
+	var ok bool
+	if c.values[0], ok = cookieValue(c.values[0]); !ok {
+		c.n = 0
+	}
 }
 
 type presentedTx struct{ id, value string }
 
-// read looks at each cookie once, and keeps a bounded number.
+// read looks at each cookie once, and keeps a bounded number. It reads what http.Request.Cookies
+// reads, without a struct for each cookie of somebody else's.
 func (c *cookieRules) read(r *http.Request) *presented {
 	p := &presented{}
-	for _, k := range r.Cookies() {
-		if id, ok := strings.CutPrefix(k.Name, c.tx); ok && len(id) == txIDLength {
-			if len(p.txs) < maxLookedAt {
-				p.txs = append(p.txs, presentedTx{id, k.Value})
+	c.readInto(p, r.Header["Cookie"])
+	return p
+}
+
+func (c *cookieRules) readInto(p *presented, lines []string) {
+	n := 0
+	for _, line := range lines {
+		for more := true; more; {
+			if n++; n > maxCookies {
+				*p = presented{}
+				return
 			}
-		} else if i := c.chunkIndex(k.Name); i >= 0 && len(p.chunks[i]) < maxCopies {
-			p.chunks[i] = append(p.chunks[i], k.Value)
+			var pair string
+			pair, line, more = strings.Cut(line, ";")
+			c.readPair(p, textproto.TrimString(pair))
 		}
 	}
-	return p
+}
+
+func (c *cookieRules) readPair(p *presented, pair string) {
+	if !strings.HasPrefix(pair, c.session) && !strings.HasPrefix(pair, c.tx) {
+		return
+	}
+	name, raw, _ := strings.Cut(pair, "=")
+	name = textproto.TrimString(name)
+	if i := c.chunkIndex(name); i >= 0 {
+		p.chunks[i].add(raw)
+	} else if id, ok := strings.CutPrefix(name, c.tx); ok && len(id) == txIDLength && isToken(id) && len(p.txs) < maxLookedAt {
+		if value, ok := cookieValue(raw); ok {
+			p.txs = append(p.txs, presentedTx{id, value})
+		}
+	}
+}
+
+// cookieValue takes the quotes away, and refuses what no cookie holds. It runs over every
+// byte of every session, so it takes eight at a time.
+func cookieValue(s string) (string, bool) {
+	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
+		s = s[1 : len(s)-1]
+	}
+	value, bad := s, uint64(0)
+	for ; len(s) >= 8; s = s[8:] {
+		bad |= notInCookie(uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56)
+	}
+	for i := range len(s) {
+		bad |= notInCookie(each*'a'&^0xff | uint64(s[i]))
+	}
+	return value, bad&(each*0x80) == 0
+}
+
+// notInCookie sets the highest bit of a byte that is a control, a quote, a backslash, or
+// outside of ASCII. A semicolon does not come here. The arithmetic is that of notB64.
+func notInCookie(x uint64) uint64 {
+	good := (x + each*(0x80-' ')) & (x ^ each*'"' + each*0x7f) & (x ^ each*'\\' + each*0x7f) & (x ^ each*0x7f + each*0x7f)
+	return ^good | x
+}
+
+// isToken holds for the name of a cookie (RFC 6265 4.1.1).
+func isToken(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return !isTokenRune(r) }) < 0
 }
 
 // chunkIndex is -1 for a name that is no session cookie of ours.
@@ -138,8 +224,9 @@ const everyChunk chunkSet = 1<<maxChunks - 1
 
 func (p *presented) held() chunkSet {
 	var s chunkSet
-	for i, copies := range p.chunks {
-		if len(copies) > 0 {
+	for i := range p.chunks {
+		p.chunks[i].check()
+		if p.chunks[i].n > 0 {
 			s |= 1 << i
 		}
 	}

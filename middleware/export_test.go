@@ -35,7 +35,7 @@ func (a *Authenticator) SessionCookies(t *acpclient.Tokens, created, seen time.T
 	r := newRecord(t, created)
 	r.seen = seen
 	if a.shelf != nil {
-		newTicket(r, a.issuer, sessionOf(t, a.issuer).Subject, "")
+		newTicket(r, a.issuer, r.subject, "")
 		if _, err := a.shelf.put(context.Background(), r); err != nil {
 			return nil, err
 		}
@@ -92,7 +92,7 @@ func RecordRoundTrip(t *acpclient.Tokens, now time.Time) (*acpclient.Tokens, int
 	if !ok {
 		return nil, len(b), false
 	}
-	return r.tokens, len(b), true
+	return r.tokens(), len(b), true
 }
 
 // DecodeRecord gives the tokens of a session, and the session written again.
@@ -101,7 +101,7 @@ func DecodeRecord(b []byte) (t *acpclient.Tokens, again []byte, ok bool) {
 	if !ok {
 		return nil, nil, false
 	}
-	return r.tokens, r.encode(), true
+	return r.tokens(), r.encode(), true
 }
 
 func EncodeRecord(t *acpclient.Tokens, now time.Time) []byte { return newRecord(t, now).encode() }
@@ -158,7 +158,8 @@ func Pause(failures int, err error) time.Duration { return pause(failures, err) 
 
 // Stale judges tokens that were issued at a time, for a session whose id starts with b.
 func Stale(t *acpclient.Tokens, issued, now time.Time, generation uint64, b byte) bool {
-	r := &record{tokens: t, issued: issued, generation: generation}
+	r := &record{issued: issued, generation: generation}
+	r.hold(t)
 	r.id[0] = b
 	return stale(r, now)
 }

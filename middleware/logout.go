@@ -48,7 +48,7 @@ func (a *Authenticator) Logout(w http.ResponseWriter, r *http.Request) {
 	}
 	location := a.config.DefaultPath
 	if rec != nil {
-		location = a.endAtServer(r, rec.tokens)
+		location = a.endAtServer(r, rec.tokens())
 	}
 	redirect(w, location)
 }

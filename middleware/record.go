@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -12,61 +13,142 @@ import (
 )
 
 // recordVersion is the first byte of a session. A record of another version is no session.
-const recordVersion = 1
+const recordVersion = 2
 
 // sessionID is 128 random bits.
 type sessionID [16]byte
 
-// record is what a session cookie holds.
+// record is what a session cookie holds. It is shared between requests, and never changed.
 type record struct {
 	id         sessionID
 	generation uint64    // refreshes so far
 	created    time.Time // all times are whole milliseconds
 	seen       time.Time // last use, in steps of a tenth of the idle timeout
 	issued     time.Time // when the tokens came
-	tokens     *acpclient.Tokens
 
-	ticket *ticket // where the record lives in a Store; nil in cookies
+	issuer, subject string // of the ID token; "" without one
+
+	held   *heldTokens // nil in the ticket of a Store
+	ticket *ticket     // where the record lives in a Store; nil in cookies
+}
+
+// heldTokens are a record's tokens, which most requests do not need: they are decoded when
+// somebody asks.
+type heldTokens struct {
+	packed []byte // nil for those that this process got itself
+	once   sync.Once
+	tokens *acpclient.Tokens
+}
+
+// tokens are not to be changed: requests share them. A ticket has none.
+func (r *record) tokens() *acpclient.Tokens {
+	h := r.held
+	if h == nil {
+		return nil
+	}
+	h.once.Do(func() {
+		if h.tokens == nil {
+			h.tokens = unpackTokens(&decoder{rest: h.packed})
+		}
+	})
+	return h.tokens
+}
+
+// hold gives a record its tokens, and the user whom they name.
+func (r *record) hold(t *acpclient.Tokens) {
+	r.held = &heldTokens{tokens: t}
+	r.issuer, r.subject = userOf(t)
+}
+
+// userOf reads the user out of the ID token.
+func userOf(t *acpclient.Tokens) (issuer, subject string) {
+	var id struct {
+		Issuer  string `json:"iss"`
+		Subject string `json:"sub"`
+	}
+	if t.Claims(&id) != nil {
+		return "", ""
+	}
+	return id.Issuer, id.Subject
 }
 
 func (r *record) encode() []byte {
-	b := make([]byte, 0, 256+len(r.tokens.AccessToken)+len(r.tokens.RefreshToken)+len(r.tokens.IDToken))
+	size := len(r.held.packed)
+	if r.held.packed == nil {
+		t := r.held.tokens
+		size = len(t.AccessToken) + len(t.RefreshToken) + len(t.IDToken)
+	}
+	b := make([]byte, 0, 256+len(r.issuer)+len(r.subject)+size)
 	b = append(b, recordVersion)
 	b = append(b, r.id[:]...)
 	b = binary.AppendUvarint(b, r.generation)
 	b = appendTime(b, r.created)
 	b = appendTime(b, r.seen)
 	b = appendTime(b, r.issued)
-	b = appendTime(b, r.tokens.Expiry)
-	b = binary.AppendUvarint(b, uint64(max(r.tokens.ExpiresIn, 0)))
-	b = appendText(b, r.tokens.TokenType)
-	b = appendToken(b, r.tokens.AccessToken)
-	b = appendToken(b, r.tokens.RefreshToken)
-	b = appendToken(b, r.tokens.IDToken)
-	b = binary.AppendUvarint(b, uint64(len(r.tokens.Scopes)))
-	for _, s := range r.tokens.Scopes {
-		b = appendText(b, s)
+	b = appendText(b, r.issuer)
+	b = appendText(b, r.subject)
+	if r.held.packed != nil {
+		return append(b, r.held.packed...)
 	}
-	return b
+	return packTokens(b, r.held.tokens)
 }
 
+// decodeRecord keeps b.
 func decodeRecord(b []byte) (*record, bool) {
 	d := &decoder{rest: b}
 	if d.byte() != recordVersion {
 		return nil, false
 	}
-	r := &record{tokens: &acpclient.Tokens{Token: &oauth2.Token{}}}
+	r := &record{}
 	copy(r.id[:], d.take(uint64(len(r.id))))
 	r.generation = d.uvarint()
 	r.created, r.seen, r.issued = d.time(), d.time(), d.time()
-	r.tokens.Expiry = d.time()
-	r.tokens.ExpiresIn = int64(min(d.uvarint(), 1<<62))
-	r.tokens.TokenType = string(d.text())
-	r.tokens.AccessToken, r.tokens.RefreshToken, r.tokens.IDToken = d.token(), d.token(), d.token()
-	for n := d.uvarint(); n > 0 && !d.failed; n-- {
-		r.tokens.Scopes = append(r.tokens.Scopes, string(d.text()))
-	}
+	r.issuer, r.subject = string(d.text()), string(d.text())
+	r.held = &heldTokens{packed: d.rest}
+	d.skipTokens()
 	return r, !d.failed && len(d.rest) == 0
+}
+
+func packTokens(b []byte, t *acpclient.Tokens) []byte {
+	b = appendTime(b, t.Expiry)
+	b = binary.AppendUvarint(b, uint64(max(t.ExpiresIn, 0)))
+	b = appendText(b, t.TokenType)
+	b = appendToken(b, t.AccessToken)
+	b = appendToken(b, t.RefreshToken)
+	b = appendToken(b, t.IDToken)
+	b = binary.AppendUvarint(b, uint64(len(t.Scopes)))
+	for _, s := range t.Scopes {
+		b = appendText(b, s)
+	}
+	return b
+}
+
+// unpackTokens reads what skipTokens found well formed.
+func unpackTokens(d *decoder) *acpclient.Tokens {
+	t := &acpclient.Tokens{Token: &oauth2.Token{}}
+	t.Expiry = d.time()
+	t.ExpiresIn = int64(min(d.uvarint(), 1<<62))
+	t.TokenType = string(d.text())
+	t.AccessToken, t.RefreshToken, t.IDToken = d.token(), d.token(), d.token()
+	for n := d.uvarint(); n > 0 && !d.failed; n-- {
+		t.Scopes = append(t.Scopes, string(d.text()))
+	}
+	return t
+}
+
+// skipTokens fails where unpackTokens would.
+func (d *decoder) skipTokens() {
+	d.time()
+	d.uvarint()
+	d.text()
+	for range 3 {
+		for n := max(d.uvarint(), 1); n > 0 && !d.failed; n-- {
+			d.text()
+		}
+	}
+	for n := d.uvarint(); n > 0 && !d.failed; n-- {
+		d.text()
+	}
 }
 
 // appendTime writes milliseconds; 0 is the zero time.
@@ -150,12 +232,16 @@ func (d *decoder) token() string {
 	if n == 0 {
 		return string(d.text())
 	}
-	var b strings.Builder
+	size := 0
+	for ahead, i := *d, uint64(0); i < n && !ahead.failed; i++ {
+		size += base64.RawURLEncoding.EncodedLen(len(ahead.text())) + len(".")
+	}
+	b := make([]byte, 0, size)
 	for i := uint64(0); i < n && !d.failed; i++ {
 		if i > 0 {
-			b.WriteByte('.')
+			b = append(b, '.')
 		}
-		b.WriteString(base64.RawURLEncoding.EncodeToString(d.text()))
+		b = base64.RawURLEncoding.AppendEncode(b, d.text())
 	}
-	return b.String()
+	return string(b)
 }

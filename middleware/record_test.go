@@ -16,13 +16,17 @@ import (
 	"github.com/acp-go/acp/middleware"
 )
 
-// A record as a session cookie holds it, field by field: version, id, generation, four
-// times, lifetime, type, three tokens, scopes.
+// A record as a session cookie holds it, field by field: version, id, generation, three
+// times, issuer and subject, the tokens' expiry and lifetime, type, three tokens, scopes.
 func recordOf(version byte, numbers [6]uint64, rest ...[]byte) []byte {
+	return recordFor(version, numbers, uvarints(0, 0), rest...)
+}
+
+func recordFor(version byte, numbers [6]uint64, user []byte, rest ...[]byte) []byte {
 	b := append([]byte{version}, make([]byte, 16)...)
-	for _, n := range numbers {
-		b = binary.AppendUvarint(b, n)
-	}
+	b = append(b, uvarints(numbers[:4]...)...)
+	b = append(b, user...)
+	b = append(b, uvarints(numbers[4:]...)...)
 	return append(b, bytes.Join(rest, nil)...)
 }
 
@@ -47,7 +51,7 @@ func hostileRecords() []struct {
 	times := [6]uint64{0, recordMillis, recordMillis, recordMillis, recordMillis, 3600}
 	with := func(i int, v uint64) [6]uint64 { n := times; n[i] = v; return n }
 	empty := uvarints(0, 0, 0, 0, 0, 0, 0, 0) // no type, three empty tokens, no scopes
-	good := recordOf(1, times, empty)
+	good := recordOf(2, times, empty)
 	return []struct {
 		name  string
 		plain []byte
@@ -55,24 +59,30 @@ func hostileRecords() []struct {
 	}{
 		{"as written", good, true},
 		{"nothing", nil, false},
-		{"the version alone", []byte{1}, false},
-		{"an older version", recordOf(0, times, empty), false},
-		{"a newer version", recordOf(2, times, empty), false},
+		{"the version alone", []byte{2}, false},
+		{"version 0", recordOf(0, times, empty), false},
+		{"version 1, as it was written", recordFor(1, times, nil, empty), false},
+		{"version 1, as it is now", recordOf(1, times, empty), false},
+		{"a newer version", recordOf(3, times, empty), false},
+		{"an issuer and a subject", recordFor(2, times, []byte("\x01i\x05alice"), empty), true},
+		{"an issuer longer than the rest", recordFor(2, times, uvarints(manyBytes, 0), empty), false},
+		{"a subject longer than the rest", recordFor(2, times, uvarints(0, manyBytes), empty), false},
+		{"no tokens", recordFor(2, times, uvarints(0, 0))[:37], false},
 		{"JSON", []byte(`{"access_token":"x"}`), false},
 		{"gob", []byte("\x0c\xff\x81\x02\x01\x02\xff\x82\x00\x01\x10"), false},
 		{"one byte short", good[:len(good)-1], false},
 		{"one byte more", append(slices.Clone(good), 0), false},
-		{"the year 10000", recordOf(1, with(1, 253402300800000), empty), false},
-		{"a time beyond int64", recordOf(1, with(2, 1<<63), empty), false},
-		{"a lifetime beyond int64", recordOf(1, with(5, 1<<64-1), empty), true},
-		{"a number of eleven bytes", append(append([]byte{1}, make([]byte, 16)...), bytes.Repeat([]byte{0xff}, 11)...), false},
-		{"a type longer than the rest", recordOf(1, times, uvarints(manyBytes), []byte("Bearer")), false},
-		{"a token longer than the rest", recordOf(1, times, uvarints(0, 0, manyBytes), []byte("x")), false},
-		{"a token of many parts", recordOf(1, times, uvarints(0, manyBytes), []byte("x")), false},
-		{"many scopes", recordOf(1, times, uvarints(0, 0, 0, 0, 0, 0, 0, manyBytes)), false},
-		{"a scope longer than the rest", recordOf(1, times, uvarints(0, 0, 0, 0, 0, 0, 0, 1, manyBytes)), false},
-		{"empty scopes", recordOf(1, times, uvarints(0, 0, 0, 0, 0, 0, 0, 100), make([]byte, 100)), true},
-		{"empty parts", recordOf(1, times, uvarints(0, 100), make([]byte, 100), uvarints(0, 0, 0, 0, 0)), true},
+		{"the year 10000", recordOf(2, with(1, 253402300800000), empty), false},
+		{"a time beyond int64", recordOf(2, with(2, 1<<63), empty), false},
+		{"a lifetime beyond int64", recordOf(2, with(5, 1<<64-1), empty), true},
+		{"a number of eleven bytes", append(append([]byte{2}, make([]byte, 16)...), bytes.Repeat([]byte{0xff}, 11)...), false},
+		{"a type longer than the rest", recordOf(2, times, uvarints(manyBytes), []byte("Bearer")), false},
+		{"a token longer than the rest", recordOf(2, times, uvarints(0, 0, manyBytes), []byte("x")), false},
+		{"a token of many parts", recordOf(2, times, uvarints(0, manyBytes), []byte("x")), false},
+		{"many scopes", recordOf(2, times, uvarints(0, 0, 0, 0, 0, 0, 0, manyBytes)), false},
+		{"a scope longer than the rest", recordOf(2, times, uvarints(0, 0, 0, 0, 0, 0, 0, 1, manyBytes)), false},
+		{"empty scopes", recordOf(2, times, uvarints(0, 0, 0, 0, 0, 0, 0, 100), make([]byte, 100)), true},
+		{"empty parts", recordOf(2, times, uvarints(0, 100), make([]byte, 100), uvarints(0, 0, 0, 0, 0)), true},
 	}
 }
 

@@ -46,7 +46,7 @@ func (s *Session) AccessToken(ctx context.Context) (string, error) {
 		if expired(r, wallClock()) {
 			return "", errTokenExpired
 		}
-		return r.tokens.AccessToken, nil
+		return r.tokens().AccessToken, nil
 	}
 	r, err := l.auth.refresher.use(ctx, l.current())
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *Session) AccessToken(ctx context.Context) (string, error) {
 		return "", err
 	}
 	l.adopt(r)
-	return r.tokens.AccessToken, nil
+	return r.tokens().AccessToken, nil
 }
 
 // errTokenExpired ends the use of the token, not the session.
@@ -107,22 +107,22 @@ func newRefresher(c *acpclient.Client, m *memory, now func() time.Time, until fu
 }
 
 func expired(r *record, now time.Time) bool {
-	return !r.tokens.Expiry.IsZero() && !now.Before(r.tokens.Expiry)
+	return !r.tokens().Expiry.IsZero() && !now.Before(r.tokens().Expiry)
 }
 
 // stale holds from a minute, or a fifth of the lifetime, before the token's end. The
 // sessions' margins differ by a fifth, so that those of one moment do not refresh at once. A
 // token that was refreshed just now is not stale, whatever the server says of its lifetime.
 func stale(r *record, now time.Time) bool {
-	if r.tokens.Expiry.IsZero() {
+	if r.tokens().Expiry.IsZero() {
 		return false
 	}
 	if since := now.Sub(r.issued); r.generation > 0 && 0 <= since && since < minInterval {
 		return false
 	}
-	margin := min(maxMargin, max(0, r.tokens.Expiry.Sub(r.issued))/5)
+	margin := min(maxMargin, max(0, r.tokens().Expiry.Sub(r.issued))/5)
 	margin -= margin / 5 * time.Duration(r.id[0]) / 255
-	return !now.Add(margin).Before(r.tokens.Expiry)
+	return !now.Add(margin).Before(r.tokens().Expiry)
 }
 
 // use returns a record whose access token serves.
@@ -186,7 +186,7 @@ func (f *refresher) start(ctx context.Context, r *record) (*record, *flight, err
 		}
 		return r, nil, nil
 	}
-	if r.tokens.RefreshToken == "" {
+	if r.tokens().RefreshToken == "" {
 		return refused(errTokenExpired)
 	}
 	if running, ok := f.flights[r.id]; ok {
@@ -214,7 +214,7 @@ func (f *refresher) fly(ctx context.Context, running *flight, r *record) {
 	revoke := f.land(running, r, next, err)
 	close(running.done)
 	if revoke {
-		f.revoke(next.tokens)
+		f.revoke(next.tokens())
 	}
 }
 
@@ -249,7 +249,7 @@ func (f *refresher) renew(ctx context.Context, r *record) (next *record, err err
 func (f *refresher) ask(ctx context.Context, r *record) (*acpclient.Tokens, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	t, err := f.client.Refresh(ctx, r.tokens)
+	t, err := f.client.Refresh(ctx, r.tokens())
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, errNoAnswer
 	}
@@ -258,10 +258,12 @@ func (f *refresher) ask(ctx context.Context, r *record) (*acpclient.Tokens, erro
 
 // refreshed is the record with new tokens.
 func (r *record) refreshed(t *acpclient.Tokens, now time.Time) *record {
-	return &record{
+	next := &record{
 		id: r.id, generation: r.generation + 1, created: r.created, seen: r.seen,
-		issued: now.Truncate(time.Millisecond), tokens: t, ticket: r.ticket,
+		issued: now.Truncate(time.Millisecond), ticket: r.ticket,
 	}
+	next.hold(t)
+	return next
 }
 
 // revoke ends tokens that nobody will use, at the server: best effort, and nobody waits.

@@ -3,7 +3,7 @@ package middleware
 import (
 	"encoding/base64"
 	"errors"
-	"slices"
+	"strings"
 
 	"github.com/gorilla/securecookie"
 )
@@ -30,21 +30,25 @@ func newSealer(secrets [][]byte, purpose, issuer, clientID string) (*sealer, err
 	return s, nil
 }
 
-// seal gives text that open accepts under the same name alone.
+// seal gives text that open accepts under the same name alone. plain is used up.
 func (s *sealer) seal(name string, plain []byte) (string, error) {
-	// securecookie encrypts in place what NopEncoder hands it.
-	sealed, err := s.codecs[0].Encode(name, slices.Clone(plain))
+	sealed, err := s.codecs[0].Encode(name, plain) // encrypts in place what NopEncoder hands it
 	if err != nil {
 		return "", errSeal // securecookie's text is not needed: only the random source can fail
 	}
 	return sealed, nil
 }
 
+// sealedSize is the length of what seal gives for so many bytes: time | iv, ciphertext | MAC,
+// in base64 twice.
+func sealedSize(plain int) int {
+	encoded := base64.URLEncoding.EncodedLen
+	return encoded(len("1700000000|") + encoded(16+plain) + len("|") + 32)
+}
+
 // open returns what was sealed, and whether the newest key did it.
 func (s *sealer) open(name, sealed string) (plain []byte, newest, ok bool) {
-	// A second spelling of the same bytes would be a second valid cookie.
-	raw, err := base64.URLEncoding.DecodeString(sealed)
-	if err != nil || base64.URLEncoding.EncodeToString(raw) != sealed {
+	if !canonical(sealed) {
 		return nil, false, false
 	}
 	for i, codec := range s.codecs {
@@ -53,4 +57,17 @@ func (s *sealer) open(name, sealed string) (plain []byte, newest, ok bool) {
 		}
 	}
 	return nil, false, false
+}
+
+// canonical refuses what securecookie would decode to the same bytes as another text: a
+// second spelling would be a second valid cookie. It skips line breaks, and does not look at
+// the bits of the last character that stand for nothing.
+func canonical(sealed string) bool {
+	const quantum = 4
+	if len(sealed) < quantum || strings.IndexByte(sealed, '\n') >= 0 || strings.IndexByte(sealed, '\r') >= 0 {
+		return false
+	}
+	var last [quantum]byte
+	_, err := base64.URLEncoding.Strict().Decode(last[:], []byte(sealed[len(sealed)-quantum:]))
+	return err == nil
 }

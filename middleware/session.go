@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -53,28 +54,23 @@ const (
 // before the login lives on.
 func newRecord(t *acpclient.Tokens, now time.Time) *record {
 	now = now.Truncate(time.Millisecond)
-	r := &record{created: now, seen: now, issued: now, tokens: t}
+	r := &record{created: now, seen: now, issued: now}
+	r.hold(t)
 	rand.Read(r.id[:]) // never fails
 	return r
 }
 
 func (a *Authenticator) newSession(r *record) *Session {
-	s := sessionOf(r.tokens, a.issuer)
-	s.CreatedAt, s.ExpiresAt = r.created, r.created.Add(a.config.AbsoluteTimeout)
-	s.live = &liveSession{auth: a, rec: r}
-	return s
-}
-
-// sessionOf reads the user out of the ID token.
-func sessionOf(t *acpclient.Tokens, issuer string) *Session {
-	var id struct {
-		Issuer  string `json:"iss"`
-		Subject string `json:"sub"`
+	both := &struct {
+		Session
+		shared liveSession
+	}{shared: liveSession{auth: a, rec: r}}
+	both.Session = Session{
+		Issuer: cmp.Or(r.issuer, a.issuer), Subject: r.subject,
+		CreatedAt: r.created, ExpiresAt: r.created.Add(a.config.AbsoluteTimeout),
+		live: &both.shared,
 	}
-	if t.Claims(&id) != nil || id.Issuer == "" {
-		id.Issuer = issuer
-	}
-	return &Session{Issuer: id.Issuer, Subject: id.Subject}
+	return &both.Session
 }
 
 // touchStep is how exactly the last use of a session is known: not each request may write
@@ -135,20 +131,16 @@ func (a *Authenticator) find(ctx context.Context, p *presented) (found, error) {
 // date, and deletes what is no session.
 func (a *Authenticator) load(w http.ResponseWriter, r *http.Request) (*Session, error) {
 	p := a.cookies.read(r)
-	held := p.held()
-	if held == 0 {
-		return nil, nil
-	}
 	f, err := a.find(r.Context(), p)
 	if err != nil {
 		return nil, err
 	}
 	if f.rec == nil {
-		a.clearSession(w.Header(), held)
+		a.clearSession(w.Header(), p.held())
 		return nil, nil
 	}
 	s := a.newSession(f.rec)
-	s.live.held, s.live.open = held, true
+	s.live.held, s.live.open = p.held(), true
 	if f.stale {
 		s.live.change = renewed
 	}
@@ -226,7 +218,7 @@ func (s *Session) tokens() *acpclient.Tokens {
 	if s == nil || s.live == nil {
 		return nil
 	}
-	return s.live.current().tokens
+	return s.live.current().tokens()
 }
 
 // Format prints no more than String, whatever the verb.
