@@ -14,6 +14,7 @@ type memStore struct {
 	values map[string]memValue
 	fault  func(ctx context.Context, op, token string) error // nil: none
 	calls  map[string]int
+	lost   bool // the next write is done, and its answer lost
 }
 
 type memValue struct {
@@ -48,6 +49,15 @@ func (m *memStore) begin(ctx context.Context, op, token string) error {
 	return ctx.Err()
 }
 
+// answer is that of a write, under the lock.
+func (m *memStore) answer() error {
+	if m.lost {
+		m.lost = false
+		return errStoreDown
+	}
+	return nil
+}
+
 func (m *memStore) count(op string) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,7 +84,7 @@ func (m *memStore) CommitCtx(ctx context.Context, token string, b []byte, expiry
 		m.values = map[string]memValue{}
 	}
 	m.values[token] = memValue{bytes.Clone(b), expiry}
-	return nil
+	return m.answer()
 }
 
 func (m *memStore) DeleteCtx(ctx context.Context, token string) error {
@@ -101,6 +111,9 @@ func (m *memStore) Add(ctx context.Context, token string, expiry time.Time) (boo
 		m.values = map[string]memValue{}
 	}
 	m.values[token] = memValue{nil, expiry}
+	if err := m.answer(); err != nil {
+		return false, err
+	}
 	return true, nil
 }
 
