@@ -110,6 +110,7 @@ func TestBearerMistakes(t *testing.T) {
 		{"BR-22 no URL", good, &options{Resource: "things"}, "BearerOptions.Resource"},
 		{"BR-22 a user", good, &options{Resource: "https://u@api.example"}, "BearerOptions.Resource"},
 		{"BR-22 a line break", good, &options{Resource: "https://api.example/\r\n"}, "BearerOptions.Resource"},
+		{"BR-22 a quotation mark", good, &options{Resource: `https://api.example/"`}, "BearerOptions.Resource"},
 		{"BR-22 dots", good, &options{Resource: "https://api.example/a/../b"}, "BearerOptions.Resource"},
 		{"BR-22 two slashes", good, &options{Resource: "https://api.example//b"}, "BearerOptions.Resource"},
 	} {

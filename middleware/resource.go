@@ -104,7 +104,7 @@ func checkResource(resource string) string {
 	if err != nil {
 		return "is not a URL"
 	}
-	if p := u.EscapedPath(); p != "" && (!servablePath(p) || withoutDots(p) != p) {
+	if p := u.EscapedPath(); p != "" && (!servablePath(p) || withoutDots(p) != p || !strings.HasSuffix(resource, p)) {
 		return "has a path that clients would spell in another way"
 	}
 	return ""

@@ -65,6 +65,7 @@ func TestWrongSettings(t *testing.T) {
 		"resource by http":              {settings("ACP_RESOURCE=http://" + canary + ".example"), "ACP_RESOURCE"},
 		"resource with a fragment":      {settings("ACP_RESOURCE=https://api.example/#" + canary), "ACP_RESOURCE"},
 		"resource with a query":         {settings("ACP_RESOURCE=https://api.example/?" + canary), "ACP_RESOURCE"},
+		"resource that is no URL":       {settings("ACP_RESOURCE=https://api.example/<" + canary), "ACP_RESOURCE"},
 		"resource with dots":            {settings("ACP_RESOURCE=https://api.example/x/../" + canary), "ACP_RESOURCE"},
 		"CA file missing":               {settings("ACP_ROOT_CA=/" + canary), "ACP_ROOT_CA"},
 		"CA file without certificate":   {settings("ACP_ROOT_CA=" + writeFile(t, canary)), "ACP_ROOT_CA"},
