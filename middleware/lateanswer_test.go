@@ -49,6 +49,7 @@ type rotation struct {
 	t       *testing.T
 	gate    func()        // comes before the answer; nil: nothing does
 	takes   time.Duration // of the server's time
+	seconds int           // that an access token lives, from when it was asked for
 	mu      sync.Mutex
 	used    map[string]int
 	store   *memStore // nil: cookies
@@ -59,7 +60,7 @@ type rotation struct {
 
 func newRotation(t *testing.T, processes int, stored bool) *rotation {
 	t.Helper()
-	s := &rotation{t: t, used: map[string]int{}, lease: newOneLease()}
+	s := &rotation{t: t, used: map[string]int{}, lease: newOneLease(), seconds: 3600}
 	config := middleware.Config{CookieKeys: [][]byte{randomKey()}, Logger: slog.New(slog.DiscardHandler)}
 	if stored {
 		s.store = new(memStore)
@@ -117,7 +118,7 @@ func (s *rotation) answer(r *http.Request, form url.Values) (int, string, error)
 	if reused {
 		return 400, `{"error":"invalid_grant"}`, nil
 	}
-	return 200, fmt.Sprintf(`{"access_token":"access-of-%s","token_type":"bearer","expires_in":3600,"refresh_token":"next-of-%[1]s"}`, token), nil
+	return 200, fmt.Sprintf(`{"access_token":"access-of-%s","token_type":"bearer","expires_in":%d,"refresh_token":"next-of-%[1]s"}`, token, s.seconds), nil
 }
 
 // ask wants an answer of a process after a time.
@@ -169,6 +170,28 @@ func TestLateAnswer(t *testing.T) { // RL-15 RL-07 RF-10
 				})
 			})
 		}
+	}
+}
+
+// A token that has expired when it comes serves nobody: the next one is asked for at once.
+func TestLateAndExpired(t *testing.T) { // RL-15 RF-16
+	for _, stored := range []bool{false, true} {
+		t.Run(fmt.Sprintf("stored %v", stored), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newRotation(t, 1, stored)
+				s.seconds, s.takes = 5, 8*time.Second
+				s.gate = func() {
+					if len(s.used) > 1 {
+						s.takes = 0
+					}
+				}
+				s.ask(0, 200, "access-of-next-of-r", 8*time.Second)
+				s.ask(0, 200, "access-of-next-of-r", 0)
+				if fmt.Sprint(s.used) != "map[next-of-r:1 r:1]" {
+					t.Errorf("the refresh tokens were used so often: %v", s.used)
+				}
+			})
+		})
 	}
 }
 

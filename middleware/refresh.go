@@ -127,19 +127,33 @@ func stale(r *record, now time.Time) bool {
 
 // use returns a record whose access token serves.
 func (f *refresher) use(ctx context.Context, r *record) (*record, error) {
-	r, running, err := f.start(ctx, r)
-	if running == nil || err != nil {
-		return r, err
+	var began time.Time
+	for {
+		known, running, err := f.start(ctx, r)
+		if running == nil || err != nil {
+			return known, err
+		}
+		if began.IsZero() {
+			began = time.Now()
+		}
+		r, err = f.await(ctx, known, running, refreshTimeout-time.Since(began))
+		// What came so late that it has expired again does not serve.
+		if err != nil || !expired(r, f.now()) || !stale(r, f.now()) {
+			return r, err
+		}
 	}
+}
+
+// await waits for a refresh of r, and not for long while r still serves.
+func (f *refresher) await(ctx context.Context, r *record, running *flight, patience time.Duration) (*record, error) {
 	serves := !expired(r, f.now())
 	if serves && f.shelf != nil {
 		return r, nil // the next request finds the new one in the Store
 	}
-	wait := refreshTimeout
 	if serves {
-		wait = earlyWait
+		patience = earlyWait
 	}
-	enough := time.NewTimer(wait)
+	enough := time.NewTimer(patience)
 	defer enough.Stop()
 	select {
 	case <-running.done:
@@ -237,30 +251,31 @@ func (f *refresher) renew(ctx context.Context, r *record) (next *record, err err
 	if f.shelf != nil {
 		return f.renewStored(ctx, waiting, r)
 	}
-	t, err := f.ask(ctx, r)
-	if err != nil {
-		return nil, err
-	}
-	return r.refreshed(t, f.now()), nil
+	return f.ask(ctx, r)
 }
 
 // ask has all of its time, however long it was waited for before: a refresh token that
 // was sent to be cut off could be used up, and its answer lost.
-func (f *refresher) ask(ctx context.Context, r *record) (*acpclient.Tokens, error) {
+func (f *refresher) ask(ctx context.Context, r *record) (*record, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	asked := f.now()
 	t, err := f.client.Refresh(ctx, r.tokens())
-	if errors.Is(err, context.DeadlineExceeded) {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		return nil, errNoAnswer
+	case err != nil:
+		return nil, err
 	}
-	return t, err
+	return r.refreshed(t, asked), nil
 }
 
-// refreshed is the record with new tokens.
-func (r *record) refreshed(t *acpclient.Tokens, now time.Time) *record {
+// refreshed is the record with new tokens, which were asked for at a time: their own counts
+// from there.
+func (r *record) refreshed(t *acpclient.Tokens, asked time.Time) *record {
 	next := &record{
 		id: r.id, generation: r.generation + 1, created: r.created, seen: r.seen,
-		issued: now.Truncate(time.Millisecond), ticket: r.ticket,
+		issued: asked.Truncate(time.Millisecond), ticket: r.ticket,
 	}
 	next.hold(t)
 	return next

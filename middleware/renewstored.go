@@ -43,14 +43,13 @@ func (f *refresher) renewStored(ctx, waiting context.Context, r *record) (*recor
 	if f.shelf.storage.troubled() {
 		return nil, storeProblem(errors.New("it failed just now"), 0)
 	}
-	t, err := f.ask(ctx, r)
+	next, err := f.ask(ctx, r)
 	if fatal(err) {
 		return f.refused(ctx, r, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	next := r.refreshed(t, f.now())
 	ended, err := f.shelf.put(ctx, next)
 	switch {
 	case ended:
