@@ -16,7 +16,8 @@ import (
 type agent struct {
 	t      *testing.T
 	client *http.Client
-	stop   string // the redirect URL, which nobody serves
+	stop   string // the redirect URL: where a callback begins, which is not followed
+	login  string // at the server
 }
 
 func newAgent(t *testing.T, redirectURL string) *agent {
@@ -25,7 +26,7 @@ func newAgent(t *testing.T, redirectURL string) *agent {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &agent{t: t, stop: redirectURL}
+	a := &agent{t: t, stop: redirectURL, login: "alice"}
 	a.client = &http.Client{
 		Jar: jar, Timeout: patience,
 		CheckRedirect: func(r *http.Request, via []*http.Request) error {
@@ -87,7 +88,7 @@ func (a *agent) passServer(authorizeURL string, consent bool) url.Values {
 		case prompt[1] == "consent":
 			res, err = a.client.PostForm(target, url.Values{"prompt": {"consent"}})
 		default:
-			res, err = a.client.PostForm(target, url.Values{"prompt": {"login"}, "login": {"alice"}, "password": {"wonderland"}})
+			res, err = a.client.PostForm(target, url.Values{"prompt": {"login"}, "login": {a.login}, "password": {"wonderland"}})
 		}
 		if err != nil {
 			a.t.Fatal(err)

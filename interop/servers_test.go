@@ -90,7 +90,22 @@ func startOIDCProvider(t *testing.T, port string, lifetime time.Duration, client
 // API's identifier.
 func startOIDCProviderFor(t *testing.T, port string, lifetime time.Duration, apis map[string]string, clients ...client) string {
 	t.Helper()
-	number, err := strconv.Atoi(port)
+	issuer, _ := oidcProvider{port: port, lifetime: lifetime, apis: apis}.start(t, clients...)
+	return issuer
+}
+
+// oidcProvider is how oidc-provider is set up.
+type oidcProvider struct {
+	port       string // "0" is any
+	lifetime   time.Duration
+	apis       map[string]string // "jwt" or "opaque", by the API's identifier
+	defaultAPI string            // whose tokens a login gets that names no API; "" is none
+	delay      time.Duration     // each answer to a refresh comes later by a random time up to this
+}
+
+func (o oidcProvider) start(t *testing.T, clients ...client) (issuer string, server *process) {
+	t.Helper()
+	number, err := strconv.Atoi(o.port)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +131,8 @@ func startOIDCProviderFor(t *testing.T, port string, lifetime time.Duration, api
 	}
 	config, err := json.Marshal(map[string]any{
 		"port": number, "path": "/bank/customers",
-		"accessTokenSeconds": int(lifetime.Seconds()), "clients": registered, "resources": apis,
+		"accessTokenSeconds": int(o.lifetime.Seconds()), "clients": registered, "resources": o.apis,
+		"defaultResource": o.defaultAPI, "refreshMilliseconds": o.delay.Milliseconds(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -153,5 +169,5 @@ func startOIDCProviderFor(t *testing.T, port string, lifetime time.Duration, api
 	case <-time.After(patience):
 		t.Fatalf("oidc-provider did not start within %v\n%s", patience, p.stderr)
 	}
-	return hello.Issuer
+	return hello.Issuer, p
 }

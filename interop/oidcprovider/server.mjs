@@ -3,9 +3,13 @@
 //
 // It reads one line of JSON from standard input:
 //   {"port": 0, "path": "/tenant/workspace", "accessTokenSeconds": 3600, "clients": [...],
-//    "resources": {"https://api.example": "jwt", "https://other.example": "opaque"}}
+//    "resources": {"https://api.example": "jwt", "https://other.example": "opaque"},
+//    "defaultResource": "https://api.example", "refreshMilliseconds": 0}
 // listens on loopback, writes {"issuer": "..."} as one line to standard output, and
 // ends when standard input closes, so that it cannot outlive the test that started it.
+// GET /counts, outside of the issuer's path, says how many refresh tokens were redeemed,
+// refused, and used again. With refreshMilliseconds the answer to a refresh comes later, by a
+// random time up to that.
 import { generateKeyPairSync } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createInterface } from 'node:readline';
@@ -19,25 +23,46 @@ URL.parse ??= (input, base) => {
   }
 };
 const { Provider, errors } = await import('oidc-provider');
+const { Memory } = await import('./memory.mjs');
 
 const lines = createInterface({ input: process.stdin });
 lines.once('line', (line) => start(JSON.parse(line)));
 lines.once('close', () => process.exit(0));
 
-function start({ port, path, accessTokenSeconds, clients, resources }) {
+function start({ port, path, accessTokenSeconds, clients, resources, defaultResource, refreshMilliseconds }) {
   let handle;
+  const counts = { refreshes: 0, refused: 0, reused: 0 };
   const server = createServer((req, res) => handle(req, res));
   // The issuer says localhost and the application 127.0.0.1: one machine, but two sites to
   // a browser, so that its cookies are put to the test.
   server.listen(port, '127.0.0.1', () => {
     const issuer = `http://localhost:${server.address().port}${path}`;
-    const provider = new Provider(issuer, configuration(accessTokenSeconds, clients, resources ?? {}));
+    const provider = new Provider(issuer, configuration(accessTokenSeconds, clients, resources ?? {}, defaultResource));
     provider.on('server_error', (_, err) => console.error('server_error', err));
     for (const event of ['authorization.error', 'grant.error', 'userinfo.error', 'revocation.error', 'introspection.error', 'end_session.error']) {
       provider.on(event, (_, err) => console.error(event, err.error, err.error_description, err.error_detail ?? ''));
     }
+    const isRefresh = (ctx) => ctx.oidc.params?.grant_type === 'refresh_token';
+    provider.on('grant.success', (ctx) => {
+      if (isRefresh(ctx)) counts.refreshes++;
+    });
+    provider.on('grant.error', (ctx, err) => {
+      if (isRefresh(ctx)) counts[err.error_detail === 'refresh token already used' ? 'reused' : 'refused']++;
+    });
+    if (refreshMilliseconds > 0) {
+      provider.use(async (ctx, next) => {
+        await next();
+        if (ctx.oidc?.route === 'token' && isRefresh(ctx)) {
+          await new Promise((done) => setTimeout(done, Math.random() * refreshMilliseconds));
+        }
+      });
+    }
     const serve = provider.callback();
     handle = (req, res) => {
+      if (req.url === '/counts') {
+        res.setHeader('content-type', 'application/json').end(JSON.stringify(counts));
+        return;
+      }
       if (!req.url.startsWith(`${path}/`)) {
         res.writeHead(404).end();
         return;
@@ -50,9 +75,10 @@ function start({ port, path, accessTokenSeconds, clients, resources }) {
   });
 }
 
-function configuration(accessTokenSeconds, clients, resources) {
+function configuration(accessTokenSeconds, clients, resources, defaultResource) {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return {
+    adapter: Memory,
     clients,
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'ES256', kid: 'interop' }] },
     cookies: { keys: [crypto.randomUUID()] },
@@ -76,6 +102,7 @@ function configuration(accessTokenSeconds, clients, resources) {
       resourceIndicators: {
         enabled: true,
         useGrantedResource: () => true,
+        defaultResource: (_ctx, _client, granted) => granted ?? defaultResource,
         getResourceServerInfo: (_, indicator) => {
           if (!resources[indicator]) throw new errors.InvalidTarget();
           return {
