@@ -134,9 +134,9 @@ func (f *refresher) use(ctx context.Context, r *record) (*record, error) {
 			return known, err
 		}
 		if began.IsZero() {
-			began = time.Now()
+			began = f.now()
 		}
-		r, err = f.await(ctx, known, running, refreshTimeout-time.Since(began))
+		r, err = f.await(ctx, known, running, refreshTimeout-f.now().Sub(began))
 		// What came so late that it has expired again does not serve.
 		if err != nil || !expired(r, f.now()) || !stale(r, f.now()) {
 			return r, err
