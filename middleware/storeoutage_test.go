@@ -250,7 +250,7 @@ func TestSlowStore(t *testing.T) { // RL-23
 				} else {
 					store.set(func(context.Context, string, string) error { <-gate; return nil })
 				}
-				const requests = 2000
+				const requests = 800
 				before := runtime.NumGoroutine()
 				start := time.Now()
 				var wg sync.WaitGroup
@@ -294,7 +294,7 @@ func TestCrowdAtTheStore(t *testing.T) { // RL-23 RL-13
 		store.set(func(context.Context, string, string) error { time.Sleep(10 * time.Millisecond); return nil })
 		page := auth.RequireSession(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		var wg sync.WaitGroup
-		for range 3000 {
+		for range 1500 {
 			wg.Go(func() {
 				if code := serve(page, request("GET", site+"/", cookiePairs(cookies))).Code; code != 200 {
 					t.Errorf("RL-23: %d", code)
