@@ -16,11 +16,6 @@ type grant struct {
 	Expiry, Created, Seen              time.Time
 }
 
-// whole tells whether all of a grant came back.
-func (g *grant) whole(from *grant) bool {
-	return g.Subject == from.Subject && g.Issuer == from.Issuer && g.AccessToken == from.AccessToken &&
-		g.RefreshToken == from.RefreshToken && g.IDToken == from.IDToken
-}
 
 const (
 	idleTimeout     = 8 * time.Hour
