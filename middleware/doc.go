@@ -1,6 +1,6 @@
 // Package middleware logs users of a net/http application in at an ACP workspace, or at
-// any other OpenID Connect provider, and keeps their sessions in sealed cookies. It protects APIs, too,
-// by access tokens.
+// any other OpenID Connect provider, and keeps their sessions in sealed cookies, or in a Store. It protects
+// APIs, too, by access tokens.
 //
 // An Authenticator serves four paths (login, callback, logout, back-channel logout) and
 // wraps the handlers that need a user:
@@ -28,6 +28,13 @@
 // lives on until it expires), which logins were finished, and the newest tokens of sessions whose
 // browser still sends an older cookie (so that with rotating refresh tokens and several
 // processes a slow tab may present a used one, and the server then ends the session).
+//
+// Config.Store takes that price away: the browser then holds the key of a record, and the store
+// the record, which is of no use without. A logout, the server's by back-channel and EndSessions
+// among them, ends a session in every process at once, and newer tokens reach all of them. While the store
+// does not answer, requests with a session get 503, and nobody is signed out. The processes' clocks
+// should agree to the second: a logout ends what was created before it. Config.Lease lets
+// one of them refresh a session at a time. The time of a session's last use stays in its cookie.
 //
 // # What a browser is told
 //

@@ -111,7 +111,7 @@ var explanations = map[string][2]string{
 		"Get a new token."},
 	"introspection": {"The server did not answer the question for the token as RFC 7662 has it: often this API's own credentials are refused.",
 		"Read the error in the log. Compare the API's client id, secret and authentication method with its registration."},
-	"store": {"The session store does not answer: it is down, too slow, or refuses our credentials.",
+	"store": {"The session store, or the lease, does not answer: it is down, too slow, or refuses our credentials.",
 		"Read the error in the log, and look at the store."},
 	"logout_token": {"The request of a back-channel logout has not exactly one logout_token, in a form.",
 		"Look at what calls the path: it is for the authorization server alone."},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"strings"
@@ -151,6 +152,55 @@ func TestStoreFailsDuringLogin(t *testing.T) { // SE-27
 				}
 			}
 		})
+	}
+}
+
+// A callback that comes twice while the store cannot say whether it was used: both may come again.
+func TestCallbackTwiceDuringOutage(t *testing.T) { // SE-27 CB-04
+	c := newCluster(t, 1, nil)
+	r := c.replicas[0]
+	begun := c.callback(c.browser, "/login?return_to=/other")
+	cookies := c.cookieHeader()
+	arrived, gate := make(chan struct{}), make(chan struct{})
+	c.store.set(func(_ context.Context, op, _ string) error {
+		if op == "add" {
+			close(arrived)
+			<-gate
+			return errStoreDown
+		}
+		return nil
+	})
+	answers := make(chan *httptest.ResponseRecorder, 2)
+	try := func() { answers <- serve(r.handler, request("GET", begun.Next.String(), cookies)) }
+	go try()
+	<-arrived
+	go try()
+	if err := r.auth.WaitForReplay(t.Context(), begun.Next.Query().Get("state")); err != nil {
+		t.Fatal(err)
+	}
+	close(gate)
+	for range 2 {
+		w := <-answers
+		unavailable(t, "SE-27", w.Code, w.Header())
+	}
+	c.store.set(nil)
+	if p := begun.Follow(); p.Body() != "alice" || p.URL().Path != "/other" {
+		t.Errorf("SE-27: afterwards %d", p.Status())
+	}
+}
+
+// A browser that leaves while the store is asked leaves no state that is half used.
+func TestBrowserLeavesDuringCallback(t *testing.T) { // RL-25
+	c := newCluster(t, 1, nil)
+	begun := c.callback(c.browser, "/login?return_to=/other")
+	ctx, leave := context.WithCancel(t.Context())
+	c.store.set(func(ctx context.Context, op, _ string) error {
+		leave()
+		return ctx.Err()
+	})
+	w := serve(c.replicas[0].handler, request("GET", begun.Next.String(), c.cookieHeader()).WithContext(ctx))
+	if w.Code != 303 || !sets(w.Header(), sessionPrefix) {
+		t.Errorf("RL-25: %d\n%s", w.Code, c.logs)
 	}
 }
 
