@@ -16,7 +16,6 @@ type grant struct {
 	Expiry, Created, Seen              time.Time
 }
 
-
 const (
 	idleTimeout     = 8 * time.Hour
 	absoluteTimeout = 24 * time.Hour
