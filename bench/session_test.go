@@ -106,3 +106,9 @@ func TestKeepersKeepAll(t *testing.T) {
 		})
 	}
 }
+
+// whole tells whether all of a grant came back.
+func (g *grant) whole(from *grant) bool {
+	return g.Subject == from.Subject && g.Issuer == from.Issuer && g.AccessToken == from.AccessToken &&
+		g.RefreshToken == from.RefreshToken && g.IDToken == from.IDToken
+}
