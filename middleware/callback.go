@@ -292,7 +292,7 @@ var errReplayed = invalidCallback("state_replayed", "this callback was used befo
 // replayElsewhere answers a callback that this process cannot finish: where another one has, and
 // the browser has a session, like replay. Nobody without a session makes it ask the Store.
 func (a *Authenticator) replayElsewhere(w http.ResponseWriter, r *http.Request, p *presented, state string, refusal error) {
-	if a.shelf == nil || p.held() == 0 {
+	if a.shelf == nil {
 		a.fail(w, r, refusal)
 		return
 	}

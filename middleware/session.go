@@ -203,8 +203,8 @@ func (a *Authenticator) hasEnded(r *record) bool {
 	if a.shelf == nil || a.memory.hasEnded(r) {
 		return a.memory.hasEnded(r)
 	}
-	current, err := a.shelf.get(context.Background(), r) // who asked may have left; the cookie goes all the same
-	return current == nil || err != nil
+	ended, err := a.shelf.hasEnded(context.Background(), r) // who asked may have left; the cookie goes all the same
+	return ended || err != nil
 }
 
 // Claims decodes the ID token's claims into v, like json.Unmarshal but with exact names: a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/hkdf"
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/gorilla/securecookie"
@@ -19,24 +20,32 @@ type shelf struct {
 // get reads the rest of a record that a ticket stands for: nil where there is none any more.
 // Without reading the store nobody is signed in, and nobody is signed out: the error answers 503.
 func (s *shelf) get(ctx context.Context, t *record) (*record, error) {
-	tokens := []string{recordToken(t.id), endToken(t.id), markToken(t.ticket.sub), othersToken(t.ticket.sub)}
-	if t.ticket.sid != (markKey{}) {
-		tokens = append(tokens, markToken(t.ticket.sid))
-	}
-	values, err := s.storage.Find(ctx, tokens...)
-	if err != nil || values[0] == nil || values[1] != nil {
+	values, err := s.storage.Find(ctx, append(endings(t), recordToken(t.id))...)
+	if err != nil {
 		return nil, err
 	}
-	for _, b := range values[2:] {
-		if decodeMark(b).ends(t) {
-			return nil, nil
-		}
+	last := len(values) - 1
+	if values[last] == nil || ended(t, values[:last]) {
+		return nil, nil
 	}
-	r, ok := s.open(t, values[0])
+	r, ok := s.open(t, values[last])
 	if !ok {
 		return nil, nil
 	}
 	return r, nil
+}
+
+// endings are where the end of a session may stand: its tombstone first.
+func endings(t *record) []string {
+	tokens := []string{endToken(t.id), markToken(t.ticket.sub), othersToken(t.ticket.sub)}
+	if t.ticket.sid != (markKey{}) {
+		tokens = append(tokens, markToken(t.ticket.sid))
+	}
+	return tokens
+}
+
+func ended(t *record, values [][]byte) bool {
+	return values[0] != nil || slices.ContainsFunc(values[1:], func(b []byte) bool { return decodeMark(b).ends(t) })
 }
 
 // put stores a record. It reports ended when the session was ended meanwhile, and then
@@ -55,10 +64,9 @@ func (s *shelf) put(ctx context.Context, r *record) (ended bool, err error) {
 	return ended, err
 }
 
-// hasEnded looks for the tombstone alone.
 func (s *shelf) hasEnded(ctx context.Context, r *record) (bool, error) {
-	values, err := s.storage.Find(ctx, endToken(r.id))
-	return err == nil && values[0] != nil, err
+	values, err := s.storage.Find(ctx, endings(r)...)
+	return err == nil && ended(r, values), err
 }
 
 // end ends a session: the tombstone first, so that a refresh under way finds it.

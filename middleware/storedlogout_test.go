@@ -143,8 +143,12 @@ func TestLateTouch(t *testing.T) { // LO-24 SE-19
 	c.clock.advance(7 * time.Hour)
 	_, _, h := c.replicas[1].get("/profile", held)
 	c.clock.advance(7 * time.Hour)
-	if code, _, _ := c.replicas[0].get("/profile", cookiesSet(h)); code != 200 {
+	code, _, again := c.replicas[0].get("/profile", cookiesSet(h))
+	if code != 200 || !sets(again, sessionPrefix) {
 		t.Errorf("a session in use: %d", code)
+	}
+	if _, _, h := c.replicas[1].get("/profile", cookiesSet(again)); sets(h, sessionPrefix) {
+		t.Error("each request writes the cookie")
 	}
 	if n := c.store.count("commit"); n != 2 {
 		t.Errorf("%d writes for a login and its use", n)

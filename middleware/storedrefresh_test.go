@@ -434,6 +434,9 @@ func TestLogoutDuringStoredRefresh(t *testing.T) { // RF-19 SE-19 LO-08
 				t.Fatal(err)
 			}
 			c.alive("RF-19", held, false)
+			if n := len(c.server.ActiveRefreshTokens()); n != map[bool]int{true: 1}[name == "another login"] || strings.Contains(name, "where") && strings.Contains(c.store.dump(), "acp:s.") {
+				t.Errorf("LO-08: %d refresh tokens are alive", n)
+			}
 			for i, r := range c.replicas {
 				if code, _ := r.fetch("/token", held); code != 401 {
 					t.Errorf("RF-19: replica %d gives a token: %d", i, code)
