@@ -3,14 +3,18 @@ package middleware_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"golang.org/x/oauth2"
+
+	"github.com/acp-go/acp/acpclient"
 	"github.com/acp-go/acp/acptest"
 	"github.com/acp-go/acp/middleware"
 )
@@ -180,6 +184,42 @@ func TestStoredRefreshAhead(t *testing.T) { // RF-09
 	}
 }
 
+// Not for a moment.
+func TestStoredRefreshHoldsNobody(t *testing.T) { // RF-09
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		auth := onWireWith(t, &memStore{}, func(r *http.Request, form url.Values) (int, string, error) {
+			<-gate
+			return newTokens(r, form)
+		})
+		now := time.Now()
+		tokens := &acpclient.Tokens{Token: &oauth2.Token{AccessToken: "old", RefreshToken: "r", Expiry: now.Add(15 * time.Second)}}
+		cookies, err := auth.SessionCookies(tokens, now.Add(-5*time.Minute), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		get := func() (token string) {
+			serve(auth.RequireSession(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				token, _ = middleware.SessionFromContext(r.Context()).AccessToken(r.Context())
+			})), request("GET", site+"/", cookiePairs(cookies)))
+			return token
+		}
+		for range 3 {
+			if token := get(); token != "old" || time.Since(now) != 0 {
+				t.Errorf("RF-09: %q after %s", token, time.Since(now))
+			}
+		}
+		if n := auth.Flights(); n != 1 {
+			t.Errorf("RF-09: %d refreshes", n)
+		}
+		close(gate)
+		synctest.Wait()
+		if token := get(); token != "new" {
+			t.Errorf("RF-09: %q", token)
+		}
+	})
+}
+
 // The server is in trouble: before the token's end nobody sees it, afterwards 503, and the session stays.
 func TestStoredRefreshFails(t *testing.T) { // RF-09 RF-10 RL-07
 	for name, answer := range map[string]http.HandlerFunc{
@@ -320,42 +360,75 @@ func TestStoreGoesBack(t *testing.T) { // RF-07 RL-24
 	}
 }
 
-// What waits for the store is given up when the session ends, by this process or another.
-func TestSavingEndsWithTheSession(t *testing.T) { // RF-07 RF-19
-	for _, elsewhere := range []bool{false, true} {
-		t.Run(fmt.Sprint("elsewhere ", elsewhere), func(t *testing.T) {
+// What waits for the store is given up when the session ends, by this process or another, or with all
+// that the store held; nothing is brought back.
+func TestSavingEndsWithTheSession(t *testing.T) { // RF-07 RF-19 SE-29
+	readOnly := func(_ context.Context, op, token string) error {
+		if op == "commit" && strings.HasPrefix(token, "acp:s.") {
+			return errStoreDown
+		}
+		return nil
+	}
+	for name, row := range map[string]struct {
+		end   func(c *cluster, held string)
+		saved bool
+	}{
+		"here":      {func(c *cluster, held string) { c.replicas[0].logout(held) }, false},
+		"elsewhere": {func(c *cluster, held string) { c.replicas[1].logout(held) }, false},
+		"flushed":   {func(c *cluster, _ string) { c.store.clear() }, false},
+		"here, and the store does not hear of it": {func(c *cluster, held string) {
+			c.store.down()
+			if code, _ := c.replicas[0].logout(held); code != 503 {
+				c.t.Errorf("LO-03: %d", code)
+			}
+		}, false},
+		"not at all": {func(*cluster, string) {}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, 2, nil)
 			held := c.signIn()
 			r := c.replicas[0]
-			tick := make(chan struct{})
-			r.auth.SetSleep(func(time.Duration) { <-tick })
+			tick, tried := make(chan struct{}), make(chan struct{}, 100)
+			r.auth.SetSleep(func(time.Duration) { tried <- struct{}{}; <-tick })
 			c.clock.advance(6 * time.Minute)
-			c.store.set(func(_ context.Context, op, token string) error {
-				if op == "commit" && strings.HasPrefix(token, "acp:s.") {
-					return errStoreDown
-				}
-				return nil
-			})
+			c.store.set(readOnly)
 			if code, _, _ := r.get("/token", held); code != 200 {
 				t.Fatal(code)
 			}
-			by := r
-			if elsewhere {
-				by = c.replicas[1]
-			}
-			if code, _ := by.logout(held); code != 303 {
-				t.Errorf("%d", code)
-			}
+			<-tried // once, in vain
+			row.end(c, held)
 			c.store.set(nil)
 			close(tick)
 			if err := r.auth.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if strings.Contains(c.store.dump(), "acp:s.") {
-				t.Error("RF-19: the record is back")
+			if g := c.replicas[1].generation(held); (g == 1) != row.saved {
+				t.Errorf("RF-19: generation %d is stored", g)
 			}
-			c.alive("RF-19", held, false)
+			if stored := strings.Contains(c.store.dump(), "acp:s."); stored != (row.saved || strings.Contains(name, "hear")) {
+				t.Errorf("RF-19: a record is stored: %v", stored)
+			}
+			if code, _, _ := r.get("/profile", held); code == 200 != row.saved {
+				t.Errorf("RF-19: %d", code)
+			}
 		})
+	}
+}
+
+// The session ends elsewhere while a handler runs that has it already: it gets no token, and the server
+// is not asked.
+func TestEndBeforeTheRefresh(t *testing.T) { // RF-19
+	c := newCluster(t, 2, nil)
+	held := c.signIn()
+	c.clock.advance(6 * time.Minute)
+	auth := c.replicas[0].auth
+	var failure error
+	serve(auth.RequireSession(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.replicas[1].logout(held)
+		_, failure = middleware.SessionFromContext(r.Context()).AccessToken(r.Context())
+	})), request("GET", site+"/", held))
+	if !errors.Is(failure, middleware.ErrSessionEnded) || c.server.Count(acptest.TokenEndpoint) != 1 {
+		t.Errorf("RF-19: %v after %d token requests", failure, c.server.Count(acptest.TokenEndpoint))
 	}
 }
 
