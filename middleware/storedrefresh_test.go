@@ -415,6 +415,33 @@ func TestSavingEndsWithTheSession(t *testing.T) { // RF-07 RF-19 SE-29
 	}
 }
 
+// One response moves the time of use while another, elsewhere, brings new tokens: neither is lost, in
+// whichever order they reach the browser.
+func TestStoredCrossingResponses(t *testing.T) { // SE-22
+	c := newCluster(t, 2, nil)
+	held := c.signIn()
+	c.clock.advance(6*time.Hour + 30*time.Minute)
+	release := c.server.Hold(acptest.TokenEndpoint)
+	refreshed := make(chan string)
+	go func() { _, token, _ := c.replicas[0].get("/token", held); refreshed <- token }()
+	if err := c.server.Wait(t.Context(), acptest.TokenEndpoint, 2); err != nil {
+		t.Fatal(err)
+	}
+	_, _, h := c.replicas[1].get("/profile", held)
+	touched := cookiesSet(h)
+	release()
+	token := <-refreshed
+	for i, cookies := range []string{held, touched} {
+		for _, r := range c.replicas {
+			if code, got, _ := r.get("/token", cookies); code != 200 || got != token {
+				t.Errorf("SE-22: cookie %d: %d, the newest token %v", i, code, got == token)
+			}
+		}
+	}
+	c.clock.advance(2 * time.Hour)
+	c.alive("SE-22: the use counts", touched, true)
+}
+
 // The session ends elsewhere while a handler runs that has it already: it gets no token, and the server
 // is not asked.
 func TestEndBeforeTheRefresh(t *testing.T) { // RF-19
