@@ -192,15 +192,10 @@ func (a *Authenticator) Flights() int {
 	return len(a.refresher.flights)
 }
 
-// RecordToken and EndToken are where the Store has the session of a request, and its tombstone.
+// RecordToken is where the Store has the session of a request.
 func (a *Authenticator) RecordToken(r *http.Request) string {
 	rec, _, _ := a.join(a.cookies.read(r))
 	return storePrefix + recordToken(rec.id)
-}
-
-func (a *Authenticator) EndToken(r *http.Request) string {
-	rec, _, _ := a.join(a.cookies.read(r))
-	return storePrefix + endToken(rec.id)
 }
 
 // TicketID is the secret part of a ticket.
@@ -221,9 +216,6 @@ func (a *Authenticator) StoredGeneration(r *http.Request) (uint64, bool) {
 	}
 	return stored.generation, true
 }
-
-// SealTicket seals any bytes as what a cookie holds of a stored session.
-func (a *Authenticator) SealTicket(plain []byte) string { return a.SealSession(plain) }
 
 // Ticket is what is sealed in the cookie of a stored session.
 func (a *Authenticator) Ticket(r *http.Request) []byte {

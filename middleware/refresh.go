@@ -23,7 +23,6 @@ const (
 	maxMargin     = time.Minute     // before its end a token counts as stale
 	maxAtOnce     = 32              // refreshes in flight
 	minInterval   = time.Second     // between two refreshes of one session
-	maxRetryAfter = 5 * time.Minute
 )
 
 // AccessToken is the session's access token, refreshed when its time is nearly over. It
@@ -90,13 +89,6 @@ type flight struct {
 	done chan struct{}
 	rec  *record
 	err  error
-}
-
-// backoff keeps a session whose refresh failed from asking with each request.
-type backoff struct {
-	failures int
-	until    time.Time
-	err      error
 }
 
 func newRefresher(c *acpclient.Client, m *memory, now func() time.Time, until func(*record) time.Time) *refresher {
@@ -321,25 +313,6 @@ func (f *refresher) land(running *flight, r, next *record, err error) (revoke bo
 		running.err = err
 	}
 	return false
-}
-
-// fatal holds for the answers after which no refresh can succeed: the server has ended
-// the grant, or speaks of another user.
-func fatal(err error) bool {
-	if e, ok := errors.AsType[*acpclient.Error](err); ok {
-		return e.Code == "invalid_grant" && !errors.Is(e, acpclient.ErrUnavailable)
-	}
-	reason := acpclient.Reason(err)
-	return errors.Is(err, acpclient.ErrInvalidToken) && (reason == "subject" || reason == "issuer")
-}
-
-// pause is 1 s, 2 s, 3 s, 3 s, 3 s and then 5 s, or what the server asks for.
-func pause(failures int, err error) time.Duration {
-	d := 5 * time.Second
-	if failures <= 5 {
-		d = min(time.Duration(failures), 3) * time.Second
-	}
-	return min(max(d, acpclient.RetryAfter(err)), maxRetryAfter)
 }
 
 // end ends a session in this process: up to a generation, or for good. It returns the

@@ -113,7 +113,7 @@ func TestChosenIDs(t *testing.T) { // SE-15
 	changed := func(i int) string {
 		b := bytes.Clone(ticket)
 		b[i] ^= 1
-		return auth.SealTicket(b)
+		return auth.SealSession(b)
 	}
 	for name, row := range map[string]struct {
 		value string
@@ -125,12 +125,12 @@ func TestChosenIDs(t *testing.T) { // SE-15
 		"SE-15 sealed, another id":     {changed(1), true},
 		"SE-15 sealed, another key":    {changed(40), true},
 		"SE-28 an older version":       {changed(0), false},
-		"SE-28 a newer version":        {auth.SealTicket(append([]byte{2}, ticket[1:]...)), false},
-		"SE-28 truncated":              {auth.SealTicket(ticket[:len(ticket)-1]), false},
-		"SE-28 longer":                 {auth.SealTicket(append(bytes.Clone(ticket), 0)), false},
+		"SE-28 a newer version":        {auth.SealSession(append([]byte{2}, ticket[1:]...)), false},
+		"SE-28 truncated":              {auth.SealSession(ticket[:len(ticket)-1]), false},
+		"SE-28 longer":                 {auth.SealSession(append(bytes.Clone(ticket), 0)), false},
 		"SE-06 a session of a cookie":  {cookieOnly(t, c.app), false},
-		"SE-28 empty":                  {auth.SealTicket(nil), false},
-		"SE-12 ten kilobytes of nulls": {auth.SealTicket(make([]byte, 2000)), false},
+		"SE-28 empty":                  {auth.SealSession(nil), false},
+		"SE-12 ten kilobytes of nulls": {auth.SealSession(make([]byte, 2000)), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			finds, stored := c.store.count("find"), c.store.dump()
