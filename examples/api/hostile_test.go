@@ -62,6 +62,7 @@ func TestHostileRequests(t *testing.T) {
 		"BR-10 not ASCII":               {get("Authorization: Bearer \xc3\xa4\r\n"), 400, "invalid_request"},
 		"BR-10 not UTF-8":               {get("Authorization: Bearer \xff\r\n"), 400, "invalid_request"},
 		"BR-10 17 KB":                   {get("Authorization: Bearer " + strings.Repeat("a", 17_000) + "\r\n"), 401, "invalid_token"},
+		"BR-10 200 KB":                  {get("Authorization: Bearer " + strings.Repeat("a", 200_000) + "\r\n"), 401, "invalid_token"},
 		"PX-01 case":                    {at("/THINGS", ""), 404, ""},
 		"PX-01 dots":                    {at("/healthz/../things", ""), 404, ""},
 		"PX-01 encoded dots":            {at("/healthz%2f..%2fthings", ""), 404, ""},

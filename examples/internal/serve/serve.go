@@ -77,7 +77,7 @@ func Until(ctx context.Context, listener net.Listener, handler http.Handler, log
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    256 << 10, // beyond it net/http answers, without our headers
 		ConnState:         waiting.note,
 
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is answered like anything else
