@@ -48,8 +48,9 @@ func (o Object) Value(name string) (v Value, ok bool) {
 // holds nothing of the input.
 func Parse(text string) (Object, error) { return parse(make(Object, 0, 16), text, false) }
 
-// ParseOuter is Parse without the search for duplicates inside the members: for a
-// document whose parts are then parsed one by one, so that a bad one spoils only itself.
+// ParseOuter is Parse for a document whose parts are then parsed one by one, so that a bad
+// one spoils only itself: inside the members it looks for nothing but where they end.
+// Duplicates, depth, lone surrogates and invalid UTF-8 there are for Parse to find.
 func ParseOuter(text string) (Object, error) { return parse(make(Object, 0, 16), text, true) }
 
 // ParseInto is Parse with the room of into, whose own members are lost. The result holds
@@ -58,7 +59,7 @@ func ParseInto(into Object, text string) (Object, error) { return parse(into[:0]
 
 func parse(into Object, text string, outer bool) (Object, error) {
 	// RFC 8259 section 8.1; encoding/json puts U+FFFD instead, which makes two subjects one.
-	if !utf8.ValidString(text) {
+	if !outer && !utf8.ValidString(text) {
 		return nil, &syntaxError{what: "invalid UTF-8"}
 	}
 	s := scanner{text: text, outer: outer}
@@ -86,11 +87,11 @@ func (e *syntaxError) Error() string {
 	return fmt.Sprintf("json: %s (byte %d)", e.what, e.pos)
 }
 
-// scanner walks over text, which is valid UTF-8.
+// scanner walks over text.
 type scanner struct {
 	text  string
 	pos   int
-	outer bool     // whether nested objects may hold duplicates
+	outer bool     // whether nested objects and arrays are only walked over
 	names []string // of the nested objects that are open, innermost last
 }
 
@@ -118,6 +119,8 @@ func (s *scanner) space() {
 // value walks over one value; depth is that of what holds it.
 func (s *scanner) value(depth int) error {
 	switch c := s.peek(); {
+	case s.outer && (c == '{' || c == '['):
+		return s.skip()
 	case c == '"':
 		_, err := s.quoted()
 		return err
@@ -172,7 +175,7 @@ func (s *scanner) object(depth int, into *Object) error {
 		if err != nil {
 			return err
 		}
-		if n == mapFrom && (into != nil || !s.outer) {
+		if n == mapFrom {
 			seen = make(map[string]struct{}, 4*mapFrom)
 			for i := range n {
 				if into != nil {
@@ -184,7 +187,6 @@ func (s *scanner) object(depth int, into *Object) error {
 		}
 		duplicate := false
 		switch {
-		case s.outer && into == nil:
 		case seen != nil:
 			_, duplicate = seen[name]
 			seen[name] = struct{}{}
@@ -199,7 +201,7 @@ func (s *scanner) object(depth int, into *Object) error {
 			s.pos = at
 			return s.fail("duplicate member") // RFC 7515 section 4, RFC 7519 section 4
 		}
-		if into == nil && seen == nil && !s.outer {
+		if into == nil && seen == nil {
 			s.names = append(s.names, name)
 		}
 		s.space()
@@ -248,6 +250,33 @@ func (s *scanner) array(depth int) error {
 			return err
 		}
 	}
+}
+
+// skip walks over an object or array of any depth without a look at what it holds, but for
+// its strings and brackets, which tell where it ends.
+func (s *scanner) skip() error {
+	var open []byte // the brackets that close what is open, innermost last
+	for ; s.pos < len(s.text); s.pos++ {
+		switch c := s.text[s.pos]; c {
+		case '{', '[':
+			open = append(open, c+2)
+		case '}', ']':
+			if open[len(open)-1] != c {
+				return s.fail("the wrong bracket")
+			}
+			if open = open[:len(open)-1]; len(open) == 0 {
+				s.pos++
+				return nil
+			}
+		case '"':
+			for s.pos++; s.pos < len(s.text) && s.text[s.pos] != '"'; s.pos++ {
+				if s.text[s.pos] == '\\' {
+					s.pos++
+				}
+			}
+		}
+	}
+	return s.fail("unfinished")
 }
 
 // next walks over what follows an element of an array: more is false at its end.

@@ -141,21 +141,30 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseOuter(t *testing.T) {
-	o, err := strictjson.ParseOuter(`{"keys":[{"kid":"a","kid":"b"},` + object(40, "3") + `,{"kid":"c"}]}`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, _ := o.Value("keys")
-	list, ok := v.Array(3)
-	if !ok || len(list) != 3 {
-		t.Fatalf("%s, %v", list, ok)
-	}
-	for i, want := range []bool{false, false, true} { // JW-19
-		if _, ok := list[i].Object(); ok != want {
-			t.Errorf("part %d: %v", i, ok)
+	many := `{"0":0` + strings.Repeat(`,"x":[0]`, 2000) + `}`
+	for _, bad := range []string{ // JW-19
+		`{"kid":"a","kid":"b"}`, object(40, "3"), `{"x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`,
+		many, `{"kid":"\ud800"}`, "{\"kid\":\"\xff\"}", `{"b" 1}`, `{"kid":"\q"}`, "{\"kid\":\"\x00\"}",
+	} {
+		o, err := strictjson.ParseOuter(`{"keys":[` + bad + `,{"kid":"]}\"[\\"},` + bad + `]}`)
+		if err != nil {
+			t.Fatalf("%.40s: %v", bad, err)
+		}
+		v, _ := o.Value("keys")
+		list, ok := v.Array(3)
+		if !ok || len(list) != 3 {
+			t.Fatalf("%.40s: %d, %v", bad, len(list), ok)
+		}
+		for i, want := range []bool{false, true, false} {
+			if _, ok := list[i].Object(); ok != want {
+				t.Errorf("%.40s: part %d: %v", bad, i, ok)
+			}
 		}
 	}
-	for _, text := range []string{`{"keys":[],"keys":[]}`, object(40, "3"), `{"a":[{"b" 1}]}`, `{"a":{"b":"\ud800"}}`} {
+	for _, text := range []string{
+		`{"keys":[],"keys":[]}`, object(1001, "3"), `{"a":[{"b":1]}`, `{"a":[{"b":1}}`, `{"a":["]}`, `{"a":["\`, `{"a":[`, `{"a":"\ud800"}`,
+		`{"a":[]]}`, `{"a":[{]}]}`, `{"a":{}{}}`, `{"a" []}`,
+	} {
 		if _, err := strictjson.ParseOuter(text); err == nil {
 			t.Errorf("%.40s: accepted", text)
 		}
