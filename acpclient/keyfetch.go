@@ -15,7 +15,7 @@ type keyFetch struct {
 	want         wanted // the key that was missing: a fetch without it starts the cool-down
 	forSignature bool   // somebody's signature forced it
 	cancel       context.CancelFunc
-	slow         chan struct{} // closed once it takes longer than keyPatience
+	slow         chan struct{} // closed once it takes longer than the set's patience
 	done         chan struct{} // closed when keys and err are set
 	left         chan struct{} // closed when the transport gave it back
 	keys         *keys
@@ -51,7 +51,7 @@ func (s *keySet) start(st *keyState, want wanted, forSignature bool) *keyFetch {
 		cancel()
 		return nil
 	}
-	patience := time.AfterFunc(keyPatience, func() { close(f.slow) })
+	patience := time.AfterFunc(st.keys.patience(), func() { close(f.slow) })
 	// A transport that does not heed its context must not hold up the keys for ever.
 	stop := context.AfterFunc(ctx, func() { s.finish(f, nil, nil, ctx.Err()) })
 	go func() {
@@ -88,6 +88,7 @@ func (s *keySet) load(ctx context.Context, began time.Time) (set *keys, problems
 	set = &keys{
 		all: all, byID: make(map[string][]*key, len(all)),
 		refreshAt: began.Add(age / 5 * 4), expires: began.Add(age), limit: began.Add(max(age, s.o.maxStale)),
+		took: s.o.now().Sub(began),
 	}
 	for _, k := range all {
 		if k.hasKid {

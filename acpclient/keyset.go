@@ -10,7 +10,7 @@ import (
 
 const (
 	keyFetchTimeout = 5 * time.Second
-	keyPatience     = 500 * time.Millisecond // what a request with a known key waits once the set's age is over
+	keyPatience     = 500 * time.Millisecond // what a request with a known key waits, at least, once the set's age is over
 	keyCoolDown     = 30 * time.Second       // between fetches that a token forces in vain
 
 	minKeyAge     = 5 * time.Second
@@ -64,6 +64,16 @@ type keys struct {
 	refreshAt time.Time // from here on they are fetched anew, in the background
 	expires   time.Time // from here on only while they cannot be fetched
 	limit     time.Time // from here on not at all
+	took      time.Duration
+}
+
+// patience is how long a fetch may take before it is slow: a server that needs its time is
+// given it, so that a key that it withdrew does not serve meanwhile.
+func (k *keys) patience() time.Duration {
+	if k == nil {
+		return keyPatience
+	}
+	return min(max(2*k.took, keyPatience), keyFetchTimeout-keyPatience)
 }
 
 // wanted is what a token says about its key; the zero value wants none.

@@ -510,6 +510,9 @@ func TestKeySetWithoutKid(t *testing.T) { // JW-25
 		{"right kid, wrong key", jwks(named{others[0].s, a.members}, named{a.s, `"kid":"b"`}), tok, signature},
 		{"for encryption", jwks(others[0], named{a.s, `"kid":"a","use":"enc"`}), tok, notFound},            // JW-20
 		{"a bad key beside it", `{"keys":[{"kty":"RSA","n":"x"},` + a.s.with(a.members) + `]}`, tok, fine}, // JW-19
+		{"JW-19 one nested deep", `{"keys":[{"kty":` + strings.Repeat("[", 200) + strings.Repeat("]", 200) + `},` + a.s.with(a.members) + `]}`, tok, fine},
+		{"JW-19 one that is no JSON", `{"keys":[{"kty" "RSA"},` + a.s.with(a.members) + `]}`, tok, fine},
+		{"JW-19 one in another encoding", "{\"keys\":[{\"kid\":\"\xff\"}," + a.s.with(a.members) + `]}`, tok, fine},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			keyBubble(t, tt.body, func(k *keyTest) { k.want(tt.tok, tt.reason, 0) })
@@ -535,6 +538,28 @@ func TestKeySetWithdrawnKey(t *testing.T) { // JW-13, RL-10
 		k.want(withdrawn, notFound, 0)
 		k.fetches(3)
 	})
+}
+
+// A server that is always slow is waited for longer: its withdrawn keys do not serve meanwhile.
+// One that never answers holds nobody.
+func TestKeySetSlowServer(t *testing.T) { // JW-13, RL-10, RL-04
+	a, withdrawn := keyNamed("a")
+	b, tok := keyNamed("b")
+	for _, delay := range []time.Duration{600 * time.Millisecond, 2 * time.Second, 4 * time.Second} {
+		keyBubble(t, jwks(a, b), func(k *keyTest) {
+			k.set(func() { k.delay = delay })
+			k.want(withdrawn, fine, delay)
+			k.set(func() { k.body = jwks(b) })
+			pass(20 * time.Minute) // nobody asked
+			k.want(withdrawn, notFound, delay)
+			k.want(tok, fine, 0)
+			k.set(func() { k.delay = time.Hour })
+			pass(20 * time.Minute)
+			k.want(tok, fine, min(2*delay, 4500*time.Millisecond))
+			pass(time.Minute)
+			k.want(tok, fine, 0)
+		})
+	}
 }
 
 func TestKeySetRefreshAhead(t *testing.T) { // nobody waits for an ordinary refresh
