@@ -83,8 +83,8 @@ func (v *Verifier) judgeAccess(c claims, names *placeNames, needsExp bool) (a *A
 		return nil, times, err
 	}
 	a.Expiry, a.IssuedAt = times.expiry, times.issuedAt
-	if a.Subject, _, err = c.text("sub"); err != nil || a.Subject == "" {
-		return nil, times, invalidToken("subject", "sub is missing or malformed")
+	if a.Subject, err = c.subject(); err != nil {
+		return nil, times, err
 	}
 	if a.ClientID, _, err = c.text("client_id"); err != nil {
 		return nil, times, err

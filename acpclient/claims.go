@@ -103,7 +103,8 @@ var (
 	errNotYetValid = invalidToken("not_yet_valid", "nbf is in the future")
 )
 
-// subject is required in an ID token, and identifies one user without doubt (OIDC Core 2).
+// subject is required in ID tokens and access tokens, and identifies one user without doubt
+// (OIDC Core 2, RFC 9068 2.2).
 func (c claims) subject() (string, error) {
 	sub, _, err := c.text("sub")
 	if err != nil || !validSubject(sub) {

@@ -134,6 +134,8 @@ func TestIntrospectionAnswer(t *testing.T) {
 		{"no iss: the answer is the issuer's", members{"iss": nil}, ""},
 		{"BR-27 no sub", members{"sub": nil}, "subject"},
 		{"BR-27 sub a number", members{"sub": 7}, "subject"},
+		{"ID-13 NUL inside sub", members{"sub": "ali\x00ce"}, "subject"},
+		{"ID-13 sub of 256 bytes", members{"sub": strings.Repeat("a", 256)}, "subject"},
 		{"BR-27 client_id a number", members{"client_id": 7}, "token_malformed"},
 		{"BR-27 no client_id", members{"client_id": nil}, ""},
 		{"BR-27 scope a number", members{"scope": 7}, "token_malformed"},

@@ -48,6 +48,11 @@ func TestAccessTokenProfiles(t *testing.T) {
 
 		{"BR-15 no iss", members{"typ": "at+jwt"}, with("iss", nil), "issuer", "issuer"},
 		{"BR-15 no sub", members{"typ": "at+jwt"}, with("sub", nil), "subject", "subject"},
+		{"ID-13 sub of 255 bytes", members{"typ": "at+jwt"}, with("sub", strings.Repeat("a", 255)), "", ""},
+		{"ID-13 sub of 256 bytes", members{"typ": "at+jwt"}, with("sub", strings.Repeat("a", 256)), "subject", "subject"},
+		{"ID-13 sub not ASCII", members{"typ": "at+jwt"}, with("sub", "älice"), "subject", "subject"},
+		{"ID-13 NUL inside sub", members{"typ": "at+jwt"}, with("sub", "ali\x00ce"), "subject", "subject"},
+		{"ID-13 sub with a line break", members{"typ": "at+jwt"}, with("sub", "alice\nadmin"), "subject", "subject"},
 		{"BR-15 no client_id", members{"typ": "at+jwt"}, nil, "", "token_malformed"},
 		{"BR-15 client_id empty", members{"typ": "at+jwt"}, with("client_id", ""), "", "token_malformed"},
 		{"BR-15 client_id null", members{"typ": "at+jwt"}, with("client_id", raw("null")), "token_malformed", "token_malformed"},

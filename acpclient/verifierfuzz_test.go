@@ -133,7 +133,8 @@ func (z *fuzzed) goodAccess(m map[string]any, tenant, workspace string) bool {
 	if v, there := m["amr"]; there && v != nil && !list(v) {
 		return false
 	}
-	return sub != "" && text("client_id", false) && text(tenant, true) && text(workspace, true) && text("acr", true) &&
+	plain := 0 < len(sub) && len(sub) <= 255 && !strings.ContainsFunc(sub, func(r rune) bool { return r < ' ' || r > '~' })
+	return plain && text("client_id", false) && text(tenant, true) && text(workspace, true) && text("acr", true) &&
 		(m["auth_time"] == nil || date("auth_time", 0, 253402300799)) &&
 		list(aud) && len(aud.([]any)) <= 100 && slices.Contains(aud.([]any), any(fuzzAPI)) &&
 		date("exp", now-29, 1<<62) && date("nbf", 0, now+30) && date("iat", 0, now+30)
