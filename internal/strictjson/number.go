@@ -19,6 +19,9 @@ const maxDate = 253402300799
 // (RFC 7519 section 2), rounded down to a second. Everything else is an error: other
 // kinds, strings of digits too, negative numbers, and dates after the year 9999.
 func (v Value) NumericDate() (time.Time, error) {
+	if n, ok := v.plainInteger(); ok {
+		return time.Unix(n, 0), nil
+	}
 	n, err := v.floor()
 	switch {
 	case err != nil:
@@ -36,6 +39,21 @@ func (v Value) NumericDate() (time.Time, error) {
 func (v Value) Int64() (n int64, ok bool) {
 	n, err := v.floor()
 	return n, err == nil
+}
+
+// plainInteger reads what nearly all dates are: ten digits, the first no zero.
+func (v Value) plainInteger() (n int64, ok bool) {
+	if len(v) != len("1700000000") || v[0] == '0' {
+		return 0, false
+	}
+	for i := range len(v) {
+		d := v[i] - '0'
+		if d > 9 {
+			return 0, false
+		}
+		n = n*10 + int64(d)
+	}
+	return n, true
 }
 
 // floor rounds a number down, by its decimal digits: a float64 loses them, and its

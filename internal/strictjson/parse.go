@@ -163,6 +163,7 @@ func (s *scanner) object(depth int, into *Object) error {
 	base := len(s.names)
 	defer func() { s.names = s.names[:base] }()
 	var seen map[string]struct{}
+	var kinds uint64 // of the names so far
 	for n := 0; ; n++ {
 		if n == maxMembers {
 			return s.fail("too many members")
@@ -171,7 +172,7 @@ func (s *scanner) object(depth int, into *Object) error {
 			return s.fail("a member name is missing")
 		}
 		at := s.pos
-		name, err := s.name()
+		name, err := s.unquoted()
 		if err != nil {
 			return err
 		}
@@ -185,11 +186,12 @@ func (s *scanner) object(depth int, into *Object) error {
 				}
 			}
 		}
-		duplicate := false
+		duplicate, kind := false, kindOf(name)
 		switch {
 		case seen != nil:
 			_, duplicate = seen[name]
 			seen[name] = struct{}{}
+		case kinds&kind == 0: // the first of its kind: no need to compare
 		case into != nil:
 			_, duplicate = into.Value(name)
 		default:
@@ -201,6 +203,7 @@ func (s *scanner) object(depth int, into *Object) error {
 			s.pos = at
 			return s.fail("duplicate member") // RFC 7515 section 4, RFC 7519 section 4
 		}
+		kinds |= kind
 		if into == nil && seen == nil {
 			s.names = append(s.names, name)
 		}
@@ -229,6 +232,14 @@ func (s *scanner) object(depth int, into *Object) error {
 			return s.fail("a comma or a brace is missing")
 		}
 	}
+}
+
+// kindOf gives a name one of 64 bits, by its length, its first and its last byte.
+func kindOf(name string) uint64 {
+	if name == "" {
+		return 1
+	}
+	return 1 << ((uint(len(name)) + 3*uint(name[0]) + 7*uint(name[len(name)-1])) % 64)
 }
 
 func (s *scanner) array(depth int) error {

@@ -1,47 +1,66 @@
 package strictjson
 
 import (
+	"math/bits"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
 // plain holds for the bytes that stand for themselves in a string.
-var plain = func() (table [256]bool) {
-	for c := 0x20; c < len(table); c++ {
-		table[c] = c != '"' && c != '\\'
-	}
-	return table
-}()
+func plain(c byte) bool { return c >= 0x20 && c != '"' && c != '\\' }
+
+const (
+	each = 0x0101010101010101 // times a byte: that byte eight times
+	high = each * 0x80
+)
+
+// plainBytes is how many of the eight bytes in x, lowest first, are plain before one that is not.
+func plainBytes(x uint64) int {
+	quote, backslash := x^each*'"', x^each*'\\'
+	// Each term sets the highest bit of a byte that is zero, or below 0x20: a borrow may set
+	// it in bytes above, which does not matter.
+	special := (quote-each)&^quote | (backslash-each)&^backslash | (x-each*0x20)&^x
+	return bits.TrailingZeros64(special&high) / 8
+}
+
+func eightBytes(b string) uint64 {
+	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 |
+		uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
+}
 
 // quoted walks over a string, quotes included, and says whether it has escapes.
 func (s *scanner) quoted() (escaped bool, err error) {
-	s.pos++ // "
+	text, at := s.text, s.pos+1 // behind the quote
 	for {
-		for s.pos < len(s.text) && plain[s.text[s.pos]] {
-			s.pos++
+		for n := 8; n == 8 && len(text)-at >= 8; at += n {
+			n = plainBytes(eightBytes(text[at:]))
 		}
-		if s.pos == len(s.text) {
+		for at < len(text) && plain(text[at]) {
+			at++
+		}
+		s.pos = at
+		if at == len(text) {
 			return false, s.fail("unfinished string")
 		}
-		switch c := s.text[s.pos]; {
-		case c == '"':
+		switch text[at] {
+		case '"':
 			s.pos++
 			return escaped, nil
-		case c == '\\':
+		case '\\':
 			escaped = true
-			_, size := escape(s.text[s.pos:])
+			_, size := escape(text[at:])
 			if size == 0 {
 				return false, s.fail("bad escape")
 			}
-			s.pos += size
+			at += size
 		default:
 			return false, s.fail("control character in a string")
 		}
 	}
 }
 
-// name walks over a member name and returns it unescaped.
-func (s *scanner) name() (string, error) {
+// unquoted walks over a string and returns it unescaped.
+func (s *scanner) unquoted() (string, error) {
 	start := s.pos
 	escaped, err := s.quoted()
 	if err != nil {

@@ -56,15 +56,11 @@ func (v Value) Strings() (list []string, ok bool) {
 	}
 	list = make([]string, 0, min(1+strings.Count(string(v), ","), 16))
 	for {
-		start := s.pos
 		if s.peek() != '"' {
 			return nil, false
 		}
-		if _, err := s.quoted(); err != nil {
-			return nil, false
-		}
-		text, ok := Value(v[start:s.pos]).String()
-		if !ok {
+		text, err := s.unquoted()
+		if err != nil {
 			return nil, false
 		}
 		list = append(list, text)
