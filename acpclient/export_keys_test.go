@@ -25,7 +25,7 @@ func ParseJWKS(body []byte) (keys []Key, problems []string, err error) {
 }
 
 func (k Key) Verify(alg string, signingInput, sig []byte) bool {
-	return verifySignature(k.key, alg, signingInput, nil, sig)
+	return verifySignature(k.key, alg, signingInput, sig)
 }
 
 func (k Key) Fits(alg string) bool { return algFits(k.key, alg) }

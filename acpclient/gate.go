@@ -15,7 +15,6 @@ import (
 type jws struct {
 	*joseHeader
 	signingInput []byte
-	sum256       *digest // of signingInput, where it is known
 	signature    []byte
 	payload      string
 	claims       // set by readClaims
@@ -33,9 +32,8 @@ type joseHeader struct {
 // scratch is the memory of one verification, which the next may use again: signingInput,
 // signature and claims of a jws lie in it. The payload does not.
 type scratch struct {
-	token, decoded, signature []byte
-	sums                      runningSums
-	members                   strictjson.Object
+	token, decoded, signature, sum []byte
+	members                        strictjson.Object
 }
 
 const maxKid = 256 // bytes

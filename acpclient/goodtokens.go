@@ -1,7 +1,6 @@
 package acpclient
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"sync"
 	"sync/atomic"
@@ -15,10 +14,6 @@ const (
 	goodShards   = 16
 	shardingFrom = 1024 // with fewer tokens, chance would fill one shard while others are empty
 )
-
-// digest stands for a token wherever something is remembered of it (RFC 8725 3.10 asks
-// for no less): the token itself is not.
-type digest [sha256.Size]byte
 
 // goodToken is a token that was found good. It is judged against the clock, and against
 // the keys, each time that it is used.

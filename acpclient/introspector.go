@@ -2,7 +2,6 @@ package acpclient
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"sync"
 	"time"
@@ -65,7 +64,7 @@ func (v *Verifier) introspect(ctx context.Context, token string) (*AccessToken, 
 	}
 	room := v.rooms.Get().(*scratch)
 	room.token = append(room.token[:0], token...)
-	d := digest(sha256.Sum256(room.token))
+	d := v.fingerprints.digest(room)
 	v.rooms.Put(room)
 	if v.good != nil {
 		if a, err := v.recall(ctx, &d); a != nil || err != nil {

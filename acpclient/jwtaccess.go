@@ -27,11 +27,10 @@ func (v *Verifier) verifyJWT(ctx context.Context, token string, room *scratch) (
 	}
 	var d digest
 	if v.good != nil {
-		d = room.sums.whole(room.token, len(token)-len(parts.signature)-1)
+		d = v.fingerprints.digest(room)
 		if a, err := v.recall(ctx, &d); a != nil || err != nil {
 			return a, err
 		}
-		t.sum256 = room.sums.signingInput()
 	}
 	if err := t.parseRest(parts); err != nil {
 		return nil, err

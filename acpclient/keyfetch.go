@@ -239,7 +239,7 @@ func (k *keys) judge(t *jws) (v verdict, signer *key) {
 		if tries++; tries > maxKeyTries {
 			break
 		}
-		if verifySignature(candidate, want.alg, t.signingInput, t.sum256, t.signature) {
+		if verifySignature(candidate, want.alg, t.signingInput, t.signature) {
 			return good, candidate
 		}
 		v = bad

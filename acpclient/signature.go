@@ -69,17 +69,16 @@ func algFits(k *key, alg string) bool {
 	return ok && a.kty == k.kty && a.curve == k.curve && (k.alg == "" || k.alg == alg)
 }
 
-// verifySignature tells whether sig is the key's signature of signingInput, whose SHA-256 is
-// sum256 where that is known already; nil where it is not. It is false when the algorithm does
-// not fit the key.
-func verifySignature(k *key, alg string, signingInput []byte, sum256 *digest, sig []byte) bool {
+// verifySignature tells whether sig is the key's signature of signingInput. It is false when
+// the algorithm does not fit the key.
+func verifySignature(k *key, alg string, signingInput, sig []byte) bool {
 	if !algFits(k, alg) {
 		return false
 	}
 	a, _ := algorithmNamed(alg)
 	switch public := k.public.(type) {
 	case *rsa.PublicKey:
-		digest := sum(a.hash, signingInput, sum256)
+		digest := sum(a.hash, signingInput)
 		if a.pss { // RFC 7518 section 3.5 sets the length of the salt
 			return rsa.VerifyPSS(public, a.hash, digest, sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 		}
@@ -88,19 +87,16 @@ func verifySignature(k *key, alg string, signingInput []byte, sum256 *digest, si
 		if len(sig) != 2*a.size { // RFC 7518 section 3.4
 			return false
 		}
-		return ecdsa.VerifyASN1(public, sum(a.hash, signingInput, sum256), asn1Signature(sig))
+		return ecdsa.VerifyASN1(public, sum(a.hash, signingInput), asn1Signature(sig))
 	case ed25519.PublicKey:
 		return ed25519.Verify(public, signingInput, sig)
 	}
 	return false
 }
 
-func sum(hash crypto.Hash, data []byte, sum256 *digest) []byte {
+func sum(hash crypto.Hash, data []byte) []byte {
 	switch hash {
 	case crypto.SHA256:
-		if sum256 != nil {
-			return sum256[:]
-		}
 		s := sha256.Sum256(data)
 		return s[:]
 	case crypto.SHA384:

@@ -84,6 +84,8 @@ type Verifier struct {
 	headers headerMemo    // of JWTs that were good
 	inquire *introspector // nil where nobody is asked
 	rooms   sync.Pool     // of *scratch
+
+	fingerprints fingerprinter
 }
 
 const (
@@ -109,7 +111,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	}
 	config.Leeway = orDefault(config.Leeway, 30*time.Second)
 	config.MaxTokenSize = orDefault(config.MaxTokenSize, defaultTokenSize)
-	v := &Verifier{provider: newProvider(pc), config: config}
+	v := &Verifier{provider: newProvider(pc), config: config, fingerprints: newFingerprinter()}
 	v.rooms.New = func() any { return &scratch{} }
 	size := defaultCacheSize
 	if config.CacheSize != nil {
