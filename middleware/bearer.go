@@ -60,7 +60,8 @@ func RequireBearer(verifier TokenVerifier, o *BearerOptions) (func(http.Handler)
 // protector is one set of options with one verifier.
 type protector struct {
 	verifier   TokenVerifier
-	identity   any // of the verifier: comparable
+	identity   any  // of the verifier: comparable
+	strict     bool // the verifier takes no token that is no b64token, and asks nobody about one
 	options    BearerOptions
 	challenges challenges
 	refuse     func(http.ResponseWriter, *http.Request, error)
@@ -78,6 +79,10 @@ func newProtector(verifier TokenVerifier, o *BearerOptions) (*protector, error) 
 	}
 	if err := errors.Join(missing, p.options.settle()); err != nil {
 		return nil, fmt.Errorf("middleware: invalid bearer configuration:\n%w", err)
+	}
+	switch verifier.(type) {
+	case *acpclient.Verifier, *acpclient.Issuers:
+		p.strict = true
 	}
 	p.identity = verifier
 	if !reflect.ValueOf(verifier).Comparable() { // a func: nobody knows whether two are one
@@ -148,7 +153,13 @@ func (p *protector) examine(ctx context.Context, raw string, known *acpclient.Ac
 		}
 	}()
 	if a = known; a == nil {
+		if !p.strict && !isB64Token(raw) {
+			return nil, p.unusable(malformedHeader)
+		}
 		if a, err = p.verifier.Verify(ctx, raw); err != nil {
+			if p.strict && !isB64Token(raw) { // looked at now: no good token has to wait for it
+				return nil, p.unusable(malformedHeader)
+			}
 			return nil, p.refusalOf(err, raw)
 		}
 		if a == nil {

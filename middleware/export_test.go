@@ -167,7 +167,10 @@ func Stale(t *acpclient.Tokens, issued, now time.Time, generation uint64, b byte
 // Token is what a request shows, and whether it is exactly one token in the right place.
 func Token(r *http.Request) (token string, ok, absent bool) {
 	c := readCredentials(r)
-	return c.token, c.kind == bearerToken, c.kind == noCredentials
+	if !isB64Token(c.token) {
+		return "", false, c.kind == noCredentials
+	}
+	return c.token, c.kind == bearerToken, false
 }
 
 func QuotedString(s string) string { return quotedString(s) }
