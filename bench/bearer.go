@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// poolSize is how many distinct tokens there are. A token that comes round again has been
-// forgotten by the SDK, which remembers cacheSize of them.
-const poolSize = 512
+// poolSize is how many distinct tokens there are for the rows with one worker, and for
+// those with many. A token that comes round again has been forgotten by the SDK, which
+// remembers cacheSize of them.
+const poolSize = 2048
 
 // The groups of rows, in their order.
 const (
@@ -24,8 +25,8 @@ const (
 )
 
 // cacheSize is how many tokens the SDK remembers here: each new one takes the place of
-// another.
-var cacheSize = poolSize / 4
+// another. It is as many as make it work as with its default of 10 000.
+var cacheSize = poolSize / 2
 
 // bearerPlan says how long it all takes.
 type bearerPlan struct {
@@ -73,11 +74,11 @@ func (m *bearerMeasure) measureAlg(ctx context.Context, alg string) error {
 		return err
 	}
 	defer closeAll(all)
-	pool, err := s.accessTokens(poolSize, nil)
+	pool, err := s.accessTokens(2*poolSize, nil)
 	if err != nil {
 		return err
 	}
-	late, err := s.accessTokens(poolSize/8, expired)
+	late, err := s.accessTokens(64, expired)
 	if err != nil {
 		return err
 	}
@@ -88,9 +89,9 @@ func (m *bearerMeasure) measureAlg(ctx context.Context, alg string) error {
 	}
 
 	var todo []load
-	for _, workers := range []int{1, runtime.GOMAXPROCS(0)} {
+	for i, workers := range []int{1, runtime.GOMAXPROCS(0)} {
 		todo = append(todo,
-			load{group: firstSight, title: "first sight, " + alg, base: newRawJudge(s), tokens: pool, workers: workers},
+			load{group: firstSight, title: "first sight, " + alg, base: newRawJudge(s), tokens: pool[i*poolSize:][:poolSize], workers: workers},
 			load{group: repeated, title: "repeated, " + alg, base: newMemoryJudge(), tokens: pool[:1], workers: workers})
 	}
 	if alg == "ES256" {
