@@ -59,40 +59,55 @@ func DynamicScope(granted, wanted string) bool {
 }
 
 // judgeAccess applies the rules that hold for a JWT and for an introspection answer alike.
-// The result is complete but for issuer and claims.
-func (v *Verifier) judgeAccess(c claims, names *placeNames, needsExp bool) (a *AccessToken, times validity, err error) {
+// a is then complete but for issuer and claims.
+func (v *Verifier) judgeAccess(c claims, names *placeNames, needsExp bool, room *scratch, a *AccessToken) (times validity, err error) {
 	// ACP signs ID tokens, logout tokens and access tokens with the same keys and typ:
 	// these claims tell them apart.
 	for i := range c {
 		switch mark := c[i].Name; mark {
 		case "nonce", "at_hash", "c_hash", "events":
-			return nil, times, invalidToken("token_use", "a token with "+mark+" is no access token")
+			return times, invalidToken("token_use", "a token with "+mark+" is no access token")
 		}
 	}
-	a = &AccessToken{}
 	if a.Confirmation, err = v.judgeConfirmation(c); err != nil {
-		return nil, times, err
+		return times, err
 	}
-	if a.Audience, err = c.audience(); err != nil {
-		return nil, times, err
+	// The lists are read into room, and then get one piece of memory for all three.
+	lists, err := c.appendAudience(room.lists[:0])
+	defer func() { room.lists = lists }()
+	if err != nil {
+		return times, err
 	}
-	if !slices.Contains(a.Audience, v.config.Audience) {
-		return nil, times, invalidToken("audience", "aud does not name this API")
+	audiences := len(lists)
+	if !slices.Contains(lists, v.config.Audience) {
+		return times, invalidToken("audience", "aud does not name this API")
 	}
 	if times, err = c.validity(v.now(), v.config.Leeway, needsExp); err != nil {
-		return nil, times, err
+		return times, err
 	}
 	a.Expiry, a.IssuedAt = times.expiry, times.issuedAt
 	if a.Subject, err = c.subject(); err != nil {
-		return nil, times, err
+		return times, err
 	}
 	if a.ClientID, _, err = c.text("client_id"); err != nil {
-		return nil, times, err
+		return times, err
 	}
-	if a.Scopes, err = c.scopes(); err != nil {
-		return nil, times, err
+	if lists, err = c.appendScopes(lists); err != nil {
+		return times, err
 	}
-	return a, times, a.describe(c, names)
+	scopes := len(lists)
+	if lists, err = a.describe(c, names, lists); err != nil {
+		return times, err
+	}
+	kept := slices.Clone(lists)
+	a.Audience = kept[:audiences:audiences]
+	if scopes > audiences {
+		a.Scopes = kept[audiences:scopes:scopes]
+	}
+	if len(kept) > scopes {
+		a.AMR = kept[scopes:]
+	}
+	return times, nil
 }
 
 // placeNames are how ACP names tenant and workspace: one way in a JWT, another in an
@@ -104,8 +119,9 @@ var (
 	placesOfAnswer = &placeNames{"tenant_id", "server_id"}
 )
 
-// describe reads what is there to be told, and judged by nobody here. null is nothing.
-func (a *AccessToken) describe(c claims, names *placeNames) error {
+// describe reads what is there to be told, and judged by nobody here. null is nothing. The
+// methods are appended to lists.
+func (a *AccessToken) describe(c claims, names *placeNames, lists []string) ([]string, error) {
 	for i := range c { // one pass: most tokens have few of them
 		m := &c[i]
 		if m.Value.IsNull() {
@@ -120,7 +136,7 @@ func (a *AccessToken) describe(c claims, names *placeNames) error {
 		case "acr":
 			a.ACR, ok = m.Value.String()
 		case "amr":
-			a.AMR, ok = m.Value.Strings()
+			lists, ok = m.Value.AppendStrings(lists)
 		case "auth_time":
 			var err error
 			a.AuthTime, err = m.Value.NumericDate()
@@ -129,10 +145,10 @@ func (a *AccessToken) describe(c claims, names *placeNames) error {
 			continue
 		}
 		if !ok {
-			return invalidToken("token_malformed", m.Name+" is of a wrong type")
+			return lists, invalidToken("token_malformed", m.Name+" is of a wrong type")
 		}
 	}
-	return nil
+	return lists, nil
 }
 
 // judgeConfirmation refuses a bound token: under the Bearer scheme it proves nothing

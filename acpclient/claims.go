@@ -1,6 +1,7 @@
 package acpclient
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -48,14 +49,17 @@ const (
 )
 
 // audience is the `aud` claim as a list: a string, or an array of strings.
-func (c claims) audience() ([]string, error) {
+func (c claims) audience() ([]string, error) { return c.appendAudience(nil) }
+
+func (c claims) appendAudience(list []string) ([]string, error) {
 	v, _ := c.value("aud")
 	if s, ok := v.String(); ok && s != "" {
-		return []string{s}, nil
+		return append(list, s), nil
 	}
-	list, ok := v.Strings()
-	if !ok || len(list) == 0 || len(list) > maxAudiences {
-		return nil, invalidToken("audience", "aud is missing or malformed")
+	before := len(list)
+	list, ok := v.AppendStrings(list)
+	if n := len(list) - before; !ok || n == 0 || n > maxAudiences {
+		return list[:before], invalidToken("audience", "aud is missing or malformed")
 	}
 	return list, nil
 }
@@ -115,49 +119,31 @@ func (c claims) subject() (string, error) {
 
 func validSubject(sub string) bool { return len(sub) <= 255 && printable(sub) }
 
-// scopes reads ACP's `scp`, an array or a string, and the standard `scope` string
-// (RFC 9068 2.2.3); a token may hold both.
-func (c claims) scopes() ([]string, error) {
-	var all []string
+// appendScopes reads ACP's `scp`, an array or a string, and the standard `scope` string
+// (RFC 9068 2.2.3); a token may hold both. An empty string is no scope, and none comes twice.
+func (c claims) appendScopes(list []string) ([]string, error) {
+	begin := len(list)
 	for _, name := range [...]string{"scp", "scope"} {
 		v, ok := c.value(name)
 		if !ok || v.IsNull() {
 			continue
 		}
-		list, ok := v.Strings()
+		known := len(list)
 		if s, isString := v.String(); isString {
-			list, ok = strings.Split(s, " "), true // RFC 6749 3.3: no other white space
+			list = slices.AppendSeq(list, strings.SplitSeq(s, " ")) // RFC 6749 3.3: no other white space
+		} else if list, ok = v.AppendStrings(list); !ok {
+			return list, invalidToken("token_malformed", name+" is neither a string nor a list of strings")
 		}
-		if !ok {
-			return nil, invalidToken("token_malformed", name+" is neither a string nor a list of strings")
+		if len(list)-known > maxScopes { // each is compared with all others
+			return list, invalidToken("token_malformed", name+" has too many scopes")
 		}
-		if len(list) > maxScopes { // each is compared with all others
-			return nil, invalidToken("token_malformed", name+" has too many scopes")
-		}
-		all = addScopes(all, list)
-	}
-	return all, nil
-}
-
-// addScopes adds those that are no empty string and not there yet. It takes list over.
-func addScopes(all, list []string) []string {
-	if all == nil {
-		all = list[:0]
-	}
-next:
-	for _, s := range list {
-		if s == "" {
-			continue
-		}
-		for _, known := range all {
-			if known == s {
-				continue next
+		for _, scope := range list[known:] {
+			if scope != "" && !slices.Contains(list[begin:known], scope) {
+				list[known] = scope
+				known++
 			}
 		}
-		all = append(all, s)
+		list = list[:known]
 	}
-	if len(all) == 0 {
-		return nil
-	}
-	return all
+	return list, nil
 }

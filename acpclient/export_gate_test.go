@@ -55,7 +55,7 @@ func JudgeClaims(c *Client, v *Verifier, payload []byte) (idToken, accessToken e
 		return err, err
 	}
 	idToken = c.judgeIDToken(t, idTokenRules{nonce: "n", nonceRequired: true, maxAge: new(int64(60)), accessToken: "a", code: "c", state: "s"})
-	_, _, accessToken = v.judge(t)
+	_, accessToken = v.judge(t, &AccessToken{})
 	return idToken, accessToken
 }
 

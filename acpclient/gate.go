@@ -34,6 +34,7 @@ type joseHeader struct {
 type scratch struct {
 	token, decoded, signature, sum []byte
 	members                        strictjson.Object
+	lists                          []string
 }
 
 const maxKid = 256 // bytes

@@ -18,7 +18,7 @@ const (
 // goodToken is a token that was found good. It is judged against the clock, and against
 // the keys, each time that it is used.
 type goodToken struct {
-	token     *AccessToken
+	token     AccessToken
 	notBefore time.Time // zero where the token does not say
 	until     time.Time // of a JWT exp, the leeway added; else the end of the answer's time to live
 
@@ -76,7 +76,7 @@ func (v *goodTokens) get(d *digest) *goodToken {
 
 // put remembers a token until it is over, replaced, or the oldest of too many.
 func (v *goodTokens) put(e *goodToken, now time.Time) {
-	a := e.token
+	a := &e.token
 	e.size = goodSize + len(a.claims) + 16*(cap(a.Scopes)+cap(a.Audience)+cap(a.AMR))
 	if e.size > v.bytes {
 		return

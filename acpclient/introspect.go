@@ -177,12 +177,13 @@ func (v *Verifier) judgeAnswer(c claims, text string) (*goodToken, error) {
 	if iss, ok, _ := c.text("iss"); ok && iss != v.expected {
 		return nil, invalidToken("issuer", "iss is not the expected one")
 	}
-	a, times, err := v.judgeAccess(c, placesOfAnswer, false)
+	g := &goodToken{}
+	times, err := v.judgeAccess(c, placesOfAnswer, false, &scratch{}, &g.token)
 	if err != nil {
 		return nil, err
 	}
-	a.Issuer, a.claims = v.expected, text
-	return &goodToken{token: a, notBefore: times.notBefore}, nil
+	g.token.Issuer, g.token.claims, g.notBefore = v.expected, text, times.notBefore
+	return g, nil
 }
 
 // judgeTokenType takes access tokens alone: at ACP a refresh token is active, too.

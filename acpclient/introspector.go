@@ -145,7 +145,7 @@ func (i *introspector) land(f *inquiry, g *goodToken, asked time.Time, err error
 	delete(i.flights, f.digest)
 	switch {
 	case err == nil:
-		f.token = g.token
+		f.token = &g.token
 		g.digest, g.until = f.digest, asked.Add(i.ttl)
 		if v, now := i.verifier, i.verifier.now(); v.good != nil && now.Before(g.until) {
 			v.good.put(g, now)

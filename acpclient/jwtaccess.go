@@ -42,7 +42,8 @@ func (v *Verifier) verifyJWT(ctx context.Context, token string, room *scratch) (
 	if err := t.readClaims(); err != nil {
 		return nil, err
 	}
-	a, times, err := v.judge(&t)
+	g := &goodToken{}
+	times, err := v.judge(&t, &g.token)
 	if err != nil {
 		return nil, err
 	}
@@ -50,11 +51,11 @@ func (v *Verifier) verifyJWT(ctx context.Context, token string, room *scratch) (
 		v.headers.add(parts.header, t.joseHeader)
 	}
 	if v.good != nil {
-		g := &goodToken{token: a, digest: d, notBefore: times.notBefore, until: times.expiry.Add(v.config.Leeway), signer: signer}
+		g.digest, g.notBefore, g.until, g.signer = d, times.notBefore, times.expiry.Add(v.config.Leeway), signer
 		g.keys.Store(in)
 		v.good.put(g, v.now())
 	}
-	return a, nil
+	return &g.token, nil
 }
 
 // recall returns a token that was found good before, and still is: nil where it must be
@@ -75,7 +76,7 @@ func (v *Verifier) recall(ctx context.Context, d *digest) (*AccessToken, error) 
 			v.good.remove(g)
 			return nil, nil
 		}
-		return g.token, nil
+		return &g.token, nil
 	}
 	in := g.keys.Load()
 	set, err := v.keys.still(ctx, g.signer, in, now)
@@ -88,31 +89,31 @@ func (v *Verifier) recall(ctx context.Context, d *digest) (*AccessToken, error) 
 	case set != in:
 		g.keys.Store(set)
 	}
-	return g.token, nil
+	return &g.token, nil
 }
 
 var errAlg = invalidToken("alg", "alg is not an accepted one")
 
-// judge applies the rules to verified claims.
-func (v *Verifier) judge(t *jws) (a *AccessToken, times validity, err error) {
+// judge applies the rules to verified claims, and makes a of them.
+func (v *Verifier) judge(t *jws, a *AccessToken) (times validity, err error) {
 	// RFC 9068 4, RFC 8725 3.11: the list of types is closed.
 	if t.typ != "at+jwt" && (v.config.RFC9068 || t.typ != "" && t.typ != "jwt") {
-		return nil, times, invalidToken("token_use", "typ is not an access token's")
+		return times, invalidToken("token_use", "typ is not an access token's")
 	}
 	if iss, _, err := t.text("iss"); err != nil || iss != v.expected {
-		return nil, times, invalidToken("issuer", "iss is not the expected one")
+		return times, invalidToken("issuer", "iss is not the expected one")
 	}
-	if a, times, err = v.judgeAccess(t.claims, placesOfJWT, true); err != nil {
-		return nil, times, err
+	if times, err = v.judgeAccess(t.claims, placesOfJWT, true, t.room, a); err != nil {
+		return times, err
 	}
 	if v.config.RFC9068 { // RFC 9068 2.2
 		jti, _, err := t.text("jti")
 		if err != nil || jti == "" || a.ClientID == "" || a.IssuedAt.IsZero() {
-			return nil, times, invalidToken("token_malformed", "RFC 9068 demands client_id, iat and jti")
+			return times, invalidToken("token_malformed", "RFC 9068 demands client_id, iat and jti")
 		}
 	}
 	a.Issuer, a.claims = v.expected, t.payload
-	return a, times, nil
+	return times, nil
 }
 
 // looksLikeJWT holds for three base64url parts whose first is a JSON object with an

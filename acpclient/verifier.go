@@ -220,8 +220,9 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*AccessToken, erro
 	}
 	room := v.rooms.Get().(*scratch)
 	a, err := v.verifyJWT(ctx, token, room)
-	clear(room.members) // they hold parts of the payload
-	room.members = room.members[:0]
+	clear(room.members) // they hold parts of the payload, as the lists do
+	clear(room.lists)
+	room.members, room.lists = room.members[:0], room.lists[:0]
 	v.rooms.Put(room)
 	return a, err
 }

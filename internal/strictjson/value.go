@@ -48,28 +48,41 @@ func (v Value) Strings() (list []string, ok bool) {
 	if !v.IsArray() {
 		return nil, false
 	}
+	list = make([]string, 0, min(1+strings.Count(string(v), ","), 16))
+	if list, ok = v.AppendStrings(list); !ok {
+		return nil, false
+	}
+	return list, true
+}
+
+// AppendStrings appends to list what Strings returns. It returns list itself where that is
+// nothing.
+func (v Value) AppendStrings(list []string) (longer []string, ok bool) {
+	if !v.IsArray() {
+		return list, false
+	}
+	longer = list
 	s := scanner{text: string(v)}
 	s.pos++
 	s.space()
 	if s.peek() == ']' {
-		return []string{}, true
+		return longer, true
 	}
-	list = make([]string, 0, min(1+strings.Count(string(v), ","), 16))
 	for {
 		if s.peek() != '"' {
-			return nil, false
+			return list, false
 		}
 		text, err := s.unquoted()
 		if err != nil {
-			return nil, false
+			return list, false
 		}
-		list = append(list, text)
+		longer = append(longer, text)
 		more, err := s.next()
 		if err != nil {
-			return nil, false
+			return list, false
 		}
 		if !more {
-			return list, true
+			return longer, true
 		}
 	}
 }
