@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/acp-go/acp/acpclient"
@@ -33,6 +34,7 @@ type Authenticator struct {
 	opened       *opened
 	refresher    *refresher
 	shelf        *shelf            // nil: sessions live in cookies
+	unstored     *unstored         // nil without shelf
 	api          http.RoundTripper // for calls with a user's token
 }
 
@@ -75,6 +77,7 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 	a.refresher = newRefresher(client, a.memory, clock, until)
 	if config.Store != nil {
 		a.shelf = &shelf{storage: newStorage(config.Store, clock), until: until}
+		a.unstored = newUnstored(a.shelf, clock, config.Logger)
 		a.refresher.shelf, a.refresher.lease, a.refresher.log = a.shelf, config.Lease, config.Logger
 	}
 	a.api = apiTransport(registered)
@@ -123,7 +126,15 @@ func orNotFound(h http.Handler) http.Handler {
 	return h
 }
 
-// Close waits for the refreshes in flight, until ctx ends, whose error it then returns.
+// Close waits for the refreshes in flight, until ctx ends, whose error it then returns. It tries
+// once more to tell the Store of logouts that it did not take.
 // Afterwards logins, callbacks and refreshes answer 503 with acpclient.ErrClosed, and known sessions
 // are still served. It may be called twice, and leaves the client open.
-func (a *Authenticator) Close(ctx context.Context) error { return a.refresher.close(ctx) }
+func (a *Authenticator) Close(ctx context.Context) error {
+	var ends sync.WaitGroup
+	if a.unstored != nil {
+		ends.Go(func() { a.unstored.close(ctx) })
+	}
+	defer ends.Wait()
+	return a.refresher.close(ctx)
+}

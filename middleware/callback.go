@@ -210,7 +210,7 @@ func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presen
 		old = errors.Join(old, a.endSession(ctx, &record{id: tx.before, created: now}))
 	}
 	if old != nil {
-		a.logoutWarning(r, "acp: login: the session of before goes on", old)
+		a.logoutWarning(r, "acp: login: the store did not take the end of the session of before", old)
 	}
 	return rec, nil
 }
@@ -241,7 +241,16 @@ func (a *Authenticator) endSession(ctx context.Context, r *record) error {
 	if a.shelf == nil {
 		return nil
 	}
-	return a.shelf.end(ctx, r)
+	return a.endStored(ctx, r)
+}
+
+// endStored ends a session in the Store, later if not now: then it returns the error.
+func (a *Authenticator) endStored(ctx context.Context, r *record) error {
+	err := a.shelf.end(ctx, r)
+	if err != nil {
+		a.unstored.add(r)
+	}
+	return err
 }
 
 // callOnLogin turns a panic into an error: nobody is logged in by it, and the browser is told.

@@ -225,3 +225,27 @@ func (a *Authenticator) Ticket(r *http.Request) []byte {
 	rec, _, _ := a.join(a.cookies.read(r))
 	return rec.encodeTicket()
 }
+
+const MaxUnstored = maxUnstored
+
+// Unstored is the number of ended sessions of which the Store does not know.
+func (a *Authenticator) Unstored() int {
+	a.unstored.mu.Lock()
+	defer a.unstored.mu.Unlock()
+	return len(a.unstored.ends)
+}
+
+// Trying tells whether a goroutine goes on telling the Store.
+func (a *Authenticator) Trying() bool {
+	a.unstored.mu.Lock()
+	defer a.unstored.mu.Unlock()
+	return a.unstored.done != nil
+}
+
+// FillUnstored is the end of n sessions that the Store did not take.
+func (a *Authenticator) FillUnstored(n int) {
+	for range n {
+		r := newRecord(&acpclient.Tokens{}, a.now())
+		a.unstored.add(r)
+	}
+}

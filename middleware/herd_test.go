@@ -57,13 +57,18 @@ func onWire(t *testing.T, f wire) *middleware.Authenticator {
 
 func onWireConfig(t *testing.T, config middleware.Config, f wire) *middleware.Authenticator {
 	t.Helper()
-	logger := slog.New(slog.DiscardHandler)
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.CookieKeys == nil {
+		config.CookieKeys = [][]byte{randomKey()}
+	}
+	logger := config.Logger
 	client, err := acpclient.New(acpclient.Config{Issuer: wireIssuer, ClientID: "c", RedirectURL: site + "/callback", Transport: f, Logger: logger})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close(t.Context()) })
-	config.CookieKeys, config.Logger = [][]byte{randomKey()}, logger
 	auth, err := middleware.New(client, config)
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,9 @@ import (
 // Logout ends the session: here at once, then at the authorization server, where the
 // browser is sent. It takes POST alone, from a page of this application, and answers 405
 // or 403 otherwise; the session then stays. The refresh token is revoked. None of what the server
-// fails to do keeps the user signed in here. It waits for the server, 4 s at most.
+// fails to do keeps the user signed in here. It waits for the server, 4 s at most. Where the Store does
+// not answer it answers 503: the browser is signed out, and this process goes on telling the Store, until
+// Close, so that no other process serves the session.
 func (a *Authenticator) Logout(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		a.fail(w, r, methodNotAllowed(http.MethodPost))
@@ -37,12 +39,13 @@ func (a *Authenticator) Logout(w http.ResponseWriter, r *http.Request) {
 		defer cancel()
 		newest := a.refresher.end(rec, everyGeneration)
 		if a.shelf != nil {
-			err = a.shelf.end(ending, rec)
+			err = a.endStored(ending, rec)
 		}
 		rec = newest
 	}
 	if err != nil {
-		// This process serves the session no more, and the browser lost it; another process may.
+		// This process serves the session no more, and the browser lost it; another process may,
+		// until the store knows.
 		a.fail(w, r, err)
 		return
 	}
