@@ -338,3 +338,21 @@ func everyReading(text, value string) bool {
 	}
 	return false
 }
+
+// Without the scope openid there is no ID token: the login is good all the same, and names nobody.
+func TestLoginWithoutOpenID(t *testing.T) {
+	for _, stored := range []bool{false, true} {
+		a := newApp(t, func(s *setup) {
+			s.client.Scopes = []string{"things.read", "offline_access"}
+			if stored {
+				s.config.Store = &memStore{}
+			}
+		})
+		if p := a.browser.Navigate(site + "/profile"); p.Status() != 200 || p.Body() != "" || p.URL().Path != "/profile" {
+			t.Fatalf("%d %s\n%s", p.Status(), p.Body(), a.logs)
+		}
+		if p := a.browser.Navigate(site + "/token"); p.Status() != 200 || p.Body() == "" {
+			t.Errorf("its access token: %d", p.Status())
+		}
+	}
+}
