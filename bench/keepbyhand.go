@@ -17,17 +17,6 @@ const (
 	byHandMost  = 10
 )
 
-type grantKey struct{}
-
-func withGrant(r *http.Request, g *grant) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), grantKey{}, g))
-}
-
-func grantOf(r *http.Request) *grant {
-	g, _ := r.Context().Value(grantKey{}).(*grant)
-	return g
-}
-
 // newByHandKeeper is securecookie with its JSON serializer, encrypted, in as many cookies
 // as that takes. Their number stands before the first, and in the name that is authenticated.
 func newByHandKeeper() *keeper {
@@ -88,18 +77,7 @@ func newByHandKeeper() *keeper {
 				return strings.Join(pairs, "; "), nil
 			}
 		},
-		serve: func(next http.Handler) (http.Handler, error) {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				g, ok := read(r)
-				if !ok {
-					w.WriteHeader(http.StatusUnauthorized)
-					return
-				}
-				w.Header().Add("Vary", "Cookie")
-				w.Header().Set("Cache-Control", "no-store")
-				next.ServeHTTP(w, withGrant(r, g))
-			}), nil
-		},
+		serve:   serveGrants(read),
 		subject: func(r *http.Request) string { return grantOf(r).Subject },
 		tokens:  func(r *http.Request) (*grant, error) { return grantOf(r), nil },
 	}

@@ -45,6 +45,29 @@ type keeper struct {
 	close func() // nil where there is nothing to close
 }
 
+type grantKey struct{}
+
+func grantOf(r *http.Request) *grant {
+	g, _ := r.Context().Value(grantKey{}).(*grant)
+	return g
+}
+
+// serveGrants is the handler of those that bring none: what was read stands in the context.
+func serveGrants(read func(*http.Request) (*grant, bool)) func(next http.Handler) (http.Handler, error) {
+	return func(next http.Handler) (http.Handler, error) {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			g, ok := read(r)
+			if !ok {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			w.Header().Add("Vary", "Cookie")
+			w.Header().Set("Cache-Control", "no-store")
+			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), grantKey{}, g)))
+		}), nil
+	}
+}
+
 type keeperAndCookies struct {
 	*keeper
 	cookies  []string // Cookie headers, one a session

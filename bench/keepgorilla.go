@@ -63,18 +63,7 @@ func newGorillaKeeper() *keeper {
 			}
 			return pairs(w.Result().Cookies()), nil
 		},
-		serve: func(next http.Handler) (http.Handler, error) {
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				g, ok := read(r)
-				if !ok {
-					w.WriteHeader(http.StatusUnauthorized)
-					return
-				}
-				w.Header().Add("Vary", "Cookie")
-				w.Header().Set("Cache-Control", "no-store")
-				next.ServeHTTP(w, withGrant(r, g))
-			}), nil
-		},
+		serve:   serveGrants(read),
 		subject: func(r *http.Request) string { return grantOf(r).Subject },
 		tokens:  func(r *http.Request) (*grant, error) { return grantOf(r), nil },
 	}

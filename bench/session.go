@@ -67,7 +67,11 @@ func makeKeepers(ctx context.Context, s *server, n int) (all []keeperAndCookies,
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range []*keeper{sealed, stored, newGorillaKeeper(), newSCSKeeper(), newByHandKeeper()} {
+	proxy, err := newOAuth2ProxyKeeper()
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range []*keeper{sealed, stored, newGorillaKeeper(), newSCSKeeper(), proxy, newByHandKeeper()} {
 		all = append(all, keeperAndCookies{keeper: k})
 	}
 	for range n {

@@ -76,7 +76,11 @@ func TestKeepersKeepAll(t *testing.T) {
 		Issuer: "https://op.example", Subject: theUser.Subject, AccessToken: strings.Repeat("a", tokenSize), RefreshToken: strings.Repeat("r", tokenSize),
 		IDToken: strings.Repeat("i", tokenSize), Expiry: time.Now().Add(time.Hour), Created: time.Now(), Seen: time.Now(),
 	}
-	for _, k := range []*keeper{newGorillaKeeper(), newSCSKeeper(), newByHandKeeper()} {
+	proxy, err := newOAuth2ProxyKeeper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []*keeper{newGorillaKeeper(), newSCSKeeper(), proxy, newByHandKeeper()} {
 		t.Run(k.title, func(t *testing.T) {
 			if k.close != nil {
 				t.Cleanup(k.close)
