@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -154,7 +153,12 @@ func checkScopes(scopes []string) error {
 
 // printable holds for 1*VSCHAR with spaces (RFC 6749 A.1).
 func printable(s string) bool {
-	return s != "" && !strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e })
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // Config is a copy of the configuration, with the defaults of its times and sizes filled
