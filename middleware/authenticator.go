@@ -35,6 +35,7 @@ type Authenticator struct {
 	refresher    *refresher
 	shelf        *shelf            // nil: sessions live in cookies
 	unstored     *unstored         // nil without shelf
+	roster       *roster           // nil without shelf
 	api          http.RoundTripper // for calls with a user's token
 }
 
@@ -61,13 +62,15 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 		a.origin, secure = origin(u), !onLoopback(u)
 	}
 	a.cookies = newCookieRules(config.CookieName, secure, a.formPost)
-	var errs [2]error
+	var errs [3]error
 	purpose := purposeSession
 	if config.Store != nil {
 		purpose = purposeTicket
 	}
 	a.sessions, errs[0] = newSealer(config.CookieKeys, purpose, registered.Issuer, registered.ClientID)
 	a.transactions, errs[1] = newSealer(config.CookieKeys, purposeTransaction, registered.Issuer, registered.ClientID)
+	var places *sealer
+	places, errs[2] = newSealer(config.CookieKeys, purposePlace, registered.Issuer, registered.ClientID)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("middleware: keys: %w", err)
 	}
@@ -77,6 +80,7 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 	a.refresher = newRefresher(client, a.memory, clock, until)
 	if config.Store != nil {
 		a.shelf = &shelf{storage: newStorage(config.Store, clock), until: until}
+		a.roster = &roster{shelf: a.shelf, sealer: places, client: registered.ClientID}
 		a.unstored = newUnstored(a.shelf, clock, config.Logger)
 		a.refresher.shelf, a.refresher.lease, a.refresher.log = a.shelf, config.Lease, config.Logger
 	}

@@ -212,6 +212,9 @@ func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presen
 	if old != nil {
 		a.logoutWarning(r, "acp: login: the store did not take the end of the session of before", old)
 	}
+	if a.roster != nil && rec.subject != "" {
+		a.roster.add(ctx, rec)
+	}
 	return rec, nil
 }
 
@@ -247,8 +250,11 @@ func (a *Authenticator) endSession(ctx context.Context, r *record) error {
 // endStored ends a session in the Store, later if not now: then it returns the error.
 func (a *Authenticator) endStored(ctx context.Context, r *record) error {
 	err := a.shelf.end(ctx, r)
-	if err != nil {
+	switch {
+	case err != nil:
 		a.unstored.add(r)
+	case r.ticket != nil:
+		a.roster.remove(ctx, r)
 	}
 	return err
 }

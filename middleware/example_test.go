@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"errors"
 	"fmt"
 	"log"
 	"log/slog"
@@ -44,4 +45,36 @@ func ExampleRequireBearer() {
 	// Output:
 	// 401 Bearer resource_metadata="https://api.example/.well-known/oauth-protected-resource"
 	// 200 {"resource":"https://api.example","authorization_servers":["https://acme.example/acme/demo"],"bearer_methods_supported":["header"]}
+}
+
+// A page where users see their sessions, and end the others one by one.
+func ExampleAuthenticator_Sessions() {
+	var auth *middleware.Authenticator // of middleware.New, with a Store
+
+	list := func(w http.ResponseWriter, r *http.Request) {
+		user := middleware.SessionFromContext(r.Context())
+		sessions, err := auth.Sessions(r.Context(), user.Issuer, user.Subject)
+		if err != nil {
+			auth.WriteError(w, r, err)
+			return
+		}
+		for _, s := range sessions {
+			fmt.Fprintln(w, s.ID, s.CreatedAt, "this one:", s.ID == user.ID())
+		}
+	}
+	end := func(w http.ResponseWriter, r *http.Request) {
+		user := middleware.SessionFromContext(r.Context())
+		// An id that is not one of this user's ends nothing.
+		err := auth.EndSession(r.Context(), user.Issuer, user.Subject, r.PostFormValue("id"))
+		if err != nil && !errors.Is(err, middleware.ErrSessionEnded) {
+			auth.WriteError(w, r, err)
+			return
+		}
+		http.Redirect(w, r, "/sessions", http.StatusSeeOther)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /sessions", list)
+	mux.HandleFunc("POST /sessions", end)
+	protected := http.NewCrossOriginProtection().Handler(auth.RequireSession(mux))
+	http.Handle("/sessions", protected)
 }

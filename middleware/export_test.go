@@ -249,3 +249,8 @@ func (a *Authenticator) FillUnstored(n int) {
 		a.unstored.add(r)
 	}
 }
+
+const (
+	RosterSize     = rosterSize
+	RosterPatience = rosterPatience
+)

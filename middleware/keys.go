@@ -15,11 +15,12 @@ const (
 	maxKeys = 16 // each is tried against each bad cookie
 )
 
-// The purposes that keys are derived for: a cookie of one can never be read as another.
+// The purposes that keys are derived for: what is sealed for one can never be read as another.
 const (
 	purposeSession     = "session"
 	purposeTransaction = "transaction"
 	purposeTicket      = "ticket"
+	purposePlace       = "place"
 )
 
 // checkKeys reports every key that is not 32 random bytes.

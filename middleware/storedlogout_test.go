@@ -150,7 +150,7 @@ func TestLateTouch(t *testing.T) { // LO-24 SE-19
 	if _, _, h := c.replicas[1].get("/profile", cookiesSet(again)); sets(h, sessionPrefix) {
 		t.Error("each request writes the cookie")
 	}
-	if n := c.store.count("commit"); n != 2 {
+	if n := c.store.count("commit"); n != 3 {
 		t.Errorf("%d writes for a login and its use", n)
 	}
 }
