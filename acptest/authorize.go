@@ -41,7 +41,10 @@ func (s *Server) authorize(r Request) *Response {
 		res.Header.Set("Allow", "GET")
 		return res
 	}
-	q := r.Query
+	q, refusal := s.pushed(r.Query)
+	if refusal != nil {
+		return refusal
+	}
 	a, client, refusal := s.newAuthorization(q)
 	if refusal != nil { // RFC 6749 4.1.2.1: never to a redirect URI that is not known to be right
 		return refusal

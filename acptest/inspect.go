@@ -33,7 +33,7 @@ func (s *Server) inspect(e Endpoint, rawQuery string, r Request) {
 		s.breach(RuleSecretInURL, "RFC 9700 4.2", "the %s request carries the callback's code and state in its Referer", e)
 	}
 	switch e {
-	case TokenEndpoint, IntrospectEndpoint, RevokeEndpoint:
+	case PAREndpoint, TokenEndpoint, IntrospectEndpoint, RevokeEndpoint:
 		s.inspectPost(e, r)
 	}
 }

@@ -35,6 +35,8 @@ func (s *Server) metadata(req Request) *Response {
 		"jwks_uri":                                         s.URL(JWKSEndpoint),
 		"userinfo_endpoint":                                s.URL(UserInfoEndpoint),
 		"introspection_endpoint":                           s.URL(IntrospectEndpoint),
+		"pushed_authorization_request_endpoint":            s.URL(PAREndpoint),
+		"require_pushed_authorization_requests":            s.opts.RequirePAR,
 		"revocation_endpoint":                              s.URL(RevokeEndpoint),
 		"end_session_endpoint":                             s.URL(LogoutEndpoint),
 		"backchannel_logout_supported":                     true,

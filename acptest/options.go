@@ -66,6 +66,13 @@ type Options struct {
 	// to a refresh, as ACP does with disable_refresh_token_cycling.
 	NoRotation bool
 
+	// RequirePAR takes only authorization requests that were pushed (RFC 9126), and says so in
+	// the metadata. Without it pushed requests are taken, too.
+	RequirePAR bool
+
+	// PARTTL is the lifetime of a pushed request. 0 means 60 s.
+	PARTTL time.Duration
+
 	// OpaqueTokens issues access tokens that only introspection can read.
 	OpaqueTokens bool
 

@@ -16,6 +16,7 @@ const (
 	MetadataEndpoint   Endpoint = "metadata"   // both documents, OpenID Connect's and RFC 8414's
 	JWKSEndpoint       Endpoint = "jwks"       // /.well-known/jwks.json
 	AuthorizeEndpoint  Endpoint = "authorize"  // /oauth2/authorize
+	PAREndpoint        Endpoint = "par"        // /par, for pushed authorization requests
 	TokenEndpoint      Endpoint = "token"      // /oauth2/token
 	IntrospectEndpoint Endpoint = "introspect" // /oauth2/introspect
 	RevokeEndpoint     Endpoint = "revoke"     // /oauth2/revoke

@@ -24,6 +24,11 @@ func genericError(status int, code, hint string) *Response {
 	return jsonResponse(status, map[string]any{"error": code, "error_code": status, "error_hint": hint})
 }
 
+// apiError is ACP's third shape, which PAR uses: error_code is the code, and error a sentence.
+func apiError(status int, code, text string) *Response {
+	return jsonResponse(status, map[string]any{"error": text, "error_code": code, "status_code": status, "details": nil})
+}
+
 // oauthError is ACP's RFC 6749 shape. The cause is named `cause` here and
 // `error_cause` at the callback.
 func oauthError(status int, code, description, cause string) *Response {

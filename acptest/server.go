@@ -69,6 +69,7 @@ func NewServer(t testing.TB, o *Options) *Server {
 	opts.AccessTokenTTL = cmp.Or(opts.AccessTokenTTL, time.Hour)
 	opts.RefreshTokenTTL = cmp.Or(opts.RefreshTokenTTL, 30*24*time.Hour)
 	opts.CodeTTL = cmp.Or(opts.CodeTTL, 10*time.Minute)
+	opts.PARTTL = cmp.Or(opts.PARTTL, time.Minute)
 	opts.User = opts.User.withDefaults()
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -140,6 +141,7 @@ var paths = map[Endpoint]string{
 	MetadataEndpoint:   "/.well-known/openid-configuration",
 	JWKSEndpoint:       "/.well-known/jwks.json",
 	AuthorizeEndpoint:  "/oauth2/authorize",
+	PAREndpoint:        "/par",
 	TokenEndpoint:      "/oauth2/token",
 	IntrospectEndpoint: "/oauth2/introspect",
 	RevokeEndpoint:     "/oauth2/revoke",
@@ -266,6 +268,8 @@ func (s *Server) answer(e Endpoint, req Request) *Response {
 		return s.authorize(req)
 	case SignInEndpoint:
 		return s.signIn(req)
+	case PAREndpoint:
+		return s.par(req)
 	case TokenEndpoint:
 		return s.token(req)
 	case IntrospectEndpoint:

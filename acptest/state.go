@@ -60,7 +60,8 @@ type state struct {
 	seen      map[string]bool   // codes and jti values that came in
 	requests  map[string]string // state, nonce and challenge, with the request that brought them
 	pending   map[string]*pendingSignIn
-	sessions  map[string]session // of browsers, by cookie
+	pushed    map[string]*pushedRequest // by request_uri
+	sessions  map[string]session        // of browsers, by cookie
 }
 
 func newState() state {
@@ -73,6 +74,7 @@ func newState() state {
 		seen:      map[string]bool{},
 		requests:  map[string]string{},
 		pending:   map[string]*pendingSignIn{},
+		pushed:    map[string]*pushedRequest{},
 		sessions:  map[string]session{},
 	}
 }
