@@ -61,15 +61,18 @@ var reserved = []string{
 
 // authorizePrefix is the part of the authorize URL that all logins without options share.
 type authorizePrefix struct {
-	of  *Metadata
-	url string
+	of       *Metadata
+	endpoint string // up to where its parameters begin
+	indirect bool   // the request's parameters do not stand in the URL
+	url      string // how every login's begins; without the endpoint when indirect
 }
 
 // Authorize starts a login: the URL to send the browser to, and the Flow to keep until
 // it comes back. State, nonce and an S256 challenge are always sent, and `redirect_uri` byte
-// for byte as configured. It waits for the metadata where it is not known yet; errors
-// are those of Metadata, ErrInvalidResponse when the server names no usable endpoint, or
-// describe a mistake in the options.
+// for byte as configured. It waits for the metadata where it is not known yet, and for the
+// server's answer where the request is pushed (RFC 9126), 5 s at most. Errors are those of
+// Metadata, ErrInvalidResponse when the server names no usable endpoint, *Error when it
+// refuses the pushed request, or describe a mistake in the options.
 func (c *Client) Authorize(ctx context.Context, o *AuthorizeOptions) (redirectURL string, flow *Flow, err error) {
 	if o == nil {
 		o = &AuthorizeOptions{}
@@ -109,7 +112,13 @@ func (c *Client) Authorize(ctx context.Context, o *AuthorizeOptions) (redirectUR
 	b.WriteString(flow.Nonce)
 	b.WriteString("&code_challenge_method=" + pkce.Method + "&code_challenge=")
 	b.WriteString(pkce.Challenge(flow.Verifier))
-	return b.String(), flow, nil
+	if !prefix.indirect {
+		return b.String(), flow, nil
+	}
+	if redirectURL, err = c.refer(ctx, m, prefix.endpoint, b.String(), flow); err != nil {
+		return "", nil, err
+	}
+	return redirectURL, flow, nil
 }
 
 // newPrefix joins the endpoint and what never changes.
@@ -121,9 +130,9 @@ func (c *Client) newPrefix(m *Metadata) (*authorizePrefix, error) {
 		return nil, invalidResponse("metadata", "no token_endpoint")
 	case m.JWKSURI == "" && c.secret == nil:
 		return nil, invalidResponse("metadata", "no jwks_uri")
-	case m.RequirePushedAuthorizationRequests:
-		// A plain request would be refused, on a page of the server's that explains nothing.
-		return nil, invalidResponse("metadata", "the server demands pushed authorization requests, which this version does not send")
+	}
+	if err := c.checkDemands(m); err != nil {
+		return nil, err
 	}
 	// RFC 6749 3.1: the endpoint's own query stays, and no parameter is sent twice.
 	u, err := url.Parse(m.AuthorizationEndpoint)
@@ -146,6 +155,10 @@ func (c *Client) newPrefix(m *Metadata) (*authorizePrefix, error) {
 	} else if !u.ForceQuery {
 		b.WriteString("?")
 	}
+	p := &authorizePrefix{of: m, endpoint: b.String(), indirect: c.pushes(m)}
+	if p.indirect {
+		b.Reset()
+	}
 	b.WriteString("response_type=code&client_id=" + url.QueryEscape(c.config.ClientID))
 	if c.config.RedirectURL != "" {
 		b.WriteString("&redirect_uri=" + url.QueryEscape(c.config.RedirectURL))
@@ -153,7 +166,8 @@ func (c *Client) newPrefix(m *Metadata) (*authorizePrefix, error) {
 	if c.config.ResponseMode == "form_post" {
 		b.WriteString("&response_mode=form_post")
 	}
-	return &authorizePrefix{of: m, url: b.String()}, nil
+	p.url = b.String()
+	return p, nil
 }
 
 // write appends what the options and the flow add to the prefix.

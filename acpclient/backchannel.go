@@ -42,6 +42,7 @@ type backChannel struct {
 type call struct {
 	timeout       time.Duration
 	authenticated bool
+	namesClient   bool     // the form has the client_id
 	methods       []string // of the token endpoint, by metadata
 	secrets       []string // in the form: they are taken out of what the server says
 	// idempotency, when not "", is hashed into ACP's X-Idempotency-Key.
@@ -151,7 +152,10 @@ func (b *backChannel) authenticate(req *http.Request, c *call) (secrets []string
 	} else if err := b.auth.authenticate(added); err != nil {
 		return nil, err
 	}
-	if added.form != nil {
+	if c.namesClient {
+		added.form.Del("client_id")
+	}
+	if len(added.form) > 0 {
 		form, err := io.ReadAll(req.Body)
 		req.Body.Close()
 		if err != nil {

@@ -52,6 +52,10 @@ func TestResponseBombs(t *testing.T) {
 		acptest.RevokeEndpoint: func(r *rig, tokens *acpclient.Tokens, ctx context.Context) error {
 			return r.client.Revoke(ctx, tokens)
 		},
+		acptest.PAREndpoint: func(r *rig, _ *acpclient.Tokens, ctx context.Context) error {
+			_, _, err := r.client.Authorize(ctx, nil)
+			return err
+		},
 	}
 	gzipBomb()
 	bombs := map[string]http.HandlerFunc{
@@ -75,7 +79,7 @@ func TestResponseBombs(t *testing.T) {
 	for endpoint, ask := range endpoints {
 		for name, bomb := range bombs {
 			t.Run("RL-19 TX-06 "+name+" at "+string(endpoint), func(t *testing.T) {
-				r := newRig(t, nil, nil)
+				r := newRig(t, &acptest.Options{RequirePAR: true}, nil)
 				tokens := &acpclient.Tokens{Token: &oauth2.Token{AccessToken: "access-canary", RefreshToken: "refresh-canary"}, IDToken: acptest.Unsigned(nil, map[string]any{"sub": "alice"})}
 				if endpoint != acptest.MetadataEndpoint {
 					if _, err := r.client.Metadata(t.Context()); err != nil {

@@ -174,8 +174,18 @@ func (c *Client) Config() Config {
 
 // Ready fetches metadata and keys where they are not known yet: for health checks, and
 // for programs that rather fail at their start. The error is ErrUnavailable,
-// ErrInvalidResponse, or an *Error.
-func (c *Client) Ready(ctx context.Context) error { return c.provider.ready(ctx) }
+// ErrInvalidResponse (also where the server does not offer what the configuration
+// demands), or an *Error.
+func (c *Client) Ready(ctx context.Context) error {
+	m, err := c.meta.value(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.checkDemands(m); err != nil {
+		return err
+	}
+	return c.provider.ready(ctx)
+}
 
 // Metadata is what the server says of itself, fetched when it is first wanted and kept
 // fresh in the background. The value is shared: do not change it. Errors as for Ready.

@@ -44,6 +44,12 @@ type Config struct {
 	// loopback some browsers drop such a cookie.
 	ResponseMode string
 
+	// RequirePushedAuthorizationRequests sends every authorization request through the back
+	// channel, so that the browser carries a reference alone (RFC 9126). Where the server
+	// has no endpoint for it, Ready and Authorize fail: there is no falling back. false
+	// pushes where the server's metadata demands it.
+	RequirePushedAuthorizationRequests bool
+
 	// TrustedAudiences are further values that the `aud` of an ID token or a logout token
 	// may hold beside ClientID. nil trusts none (OIDC Core 3.1.3.7).
 	TrustedAudiences []string

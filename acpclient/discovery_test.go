@@ -510,18 +510,6 @@ func TestDiscoveryAfterClose(t *testing.T) {
 	}
 }
 
-// AZ-30, AZ-31: a server that demands pushed requests is told so before any redirect, and
-// gets no plain request.
-func TestPushedRequestsAreDemanded(t *testing.T) {
-	l := newLab(t, acptest.Options{}, nil)
-	l.server.OnMetadata(func(m map[string]any) { m["require_pushed_authorization_requests"] = true })
-	address, flow, err := l.client.Authorize(t.Context(), nil)
-	wantReason(t, err, "metadata")
-	if address != "" || flow != nil || !errors.Is(err, acpclient.ErrInvalidResponse) || !strings.Contains(err.Error(), "pushed") {
-		t.Errorf("%q, %v", address, err)
-	}
-}
-
 // JW-26: no number makes the age of a key set negative, or endless.
 func TestCacheControl(t *testing.T) {
 	for header, want := range map[string]time.Duration{

@@ -150,7 +150,7 @@ func (r *rig) tokenSecrets(t *acpclient.Tokens) {
 // clean fails the test when the text shows a secret, or one that was sent to the server (LG-01).
 func (r *rig) clean(what, text string) {
 	r.t.Helper()
-	for _, e := range []acptest.Endpoint{acptest.TokenEndpoint, acptest.RevokeEndpoint, acptest.UserInfoEndpoint} {
+	for _, e := range []acptest.Endpoint{acptest.PAREndpoint, acptest.TokenEndpoint, acptest.RevokeEndpoint, acptest.UserInfoEndpoint} {
 		for _, req := range r.Requests(e) {
 			for _, name := range []string{"code", "code_verifier", "refresh_token", "client_secret", "client_assertion", "token"} {
 				r.secret(name, req.Form.Get(name))

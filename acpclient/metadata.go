@@ -25,6 +25,8 @@ type Metadata struct {
 	RevocationEndpoint    string
 	EndSessionEndpoint    string
 
+	PushedAuthorizationRequestEndpoint string // RFC 9126 5
+
 	TokenEndpointAuthMethodsSupported []string
 	IDTokenSigningAlgValuesSupported  []string
 
@@ -59,6 +61,7 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 		"issuer": &m.Issuer, "authorization_endpoint": &m.AuthorizationEndpoint, "token_endpoint": &m.TokenEndpoint,
 		"jwks_uri": &m.JWKSURI, "userinfo_endpoint": &m.UserInfoEndpoint, "introspection_endpoint": &m.IntrospectionEndpoint,
 		"revocation_endpoint": &m.RevocationEndpoint, "end_session_endpoint": &m.EndSessionEndpoint,
+		"pushed_authorization_request_endpoint": &m.PushedAuthorizationRequestEndpoint,
 	} {
 		v, ok := doc.Value(name)
 		if !ok || v.IsNull() {

@@ -116,7 +116,7 @@ func (p *provider) discover(ctx context.Context, issuer *url.URL) (m *Metadata, 
 	}
 	if p.guard != nil {
 		hosts := map[string]bool{}
-		for _, endpoint := range []string{m.TokenEndpoint, m.JWKSURI, m.UserInfoEndpoint, m.IntrospectionEndpoint, m.RevocationEndpoint} {
+		for _, endpoint := range []string{m.TokenEndpoint, m.JWKSURI, m.UserInfoEndpoint, m.IntrospectionEndpoint, m.RevocationEndpoint, m.PushedAuthorizationRequestEndpoint} {
 			if u, err := url.Parse(endpoint); err == nil {
 				hosts[u.Hostname()] = true
 			}

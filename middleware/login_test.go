@@ -356,3 +356,36 @@ func TestLoginWithoutOpenID(t *testing.T) {
 		}
 	}
 }
+
+// AZ-31: a request that cannot be pushed ends in our own page, and leaves no trace in the browser.
+func TestLoginThatCannotBePushed(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		answer http.HandlerFunc
+		status int
+	}{
+		{"AZ-31 400", acptest.Answer(400, "application/json", `{"error":"invalid_request"}`), http.StatusBadGateway},
+		{"AZ-31 401", acptest.Answer(401, "application/json", `{"error":"invalid_client"}`), http.StatusBadGateway},
+		{"AZ-31 403 that looks like the user's no", acptest.Answer(403, "application/json", `{"error":"access_denied"}`), http.StatusBadGateway},
+		{"AZ-31 no answer of PAR", acptest.Answer(201, "text/html", `hello`), http.StatusBadGateway},
+		{"AZ-31 500", acptest.Answer(500, "text/plain", ""), http.StatusServiceUnavailable},
+		{"AZ-31 429", acptest.Answer(429, "text/plain", ""), http.StatusServiceUnavailable},
+		{"AZ-31 reset", acptest.Reset(), http.StatusServiceUnavailable},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			a := newApp(t, func(s *setup) { s.server.RequirePAR = true })
+			a.server.Handle(acptest.PAREndpoint, row.answer)
+			p := a.browser.Navigate(site + "/profile")
+			if p.Status() != row.status || len(a.cookies(txPrefix)) != 0 || a.server.Count(acptest.AuthorizeEndpoint) != 0 || a.server.Count(acptest.PAREndpoint) != 1 {
+				t.Errorf("%d, %d pushed, %d at the authorize endpoint", p.Status(), a.server.Count(acptest.PAREndpoint), a.server.Count(acptest.AuthorizeEndpoint))
+			}
+			if retry := p.Last().ResponseHeader.Get("Retry-After"); (retry != "") != (row.status == http.StatusServiceUnavailable) {
+				t.Errorf("Retry-After %q", retry)
+			}
+			a.server.Handle(acptest.PAREndpoint, nil)
+			if p := a.browser.Navigate(site + "/profile"); p.Body() != "alice" {
+				t.Errorf("the next login: %d %s", p.Status(), p.Body())
+			}
+		})
+	}
+}
