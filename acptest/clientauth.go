@@ -45,7 +45,7 @@ func (s *Server) authenticate(e Endpoint, r Request) (Client, *Response) {
 		if subtle.ConstantTimeCompare([]byte(p.secret), []byte(client.Secret)) != 1 {
 			return client, refuse(p, "the secret is wrong")
 		}
-	case AuthPrivateKeyJWT:
+	case AuthSecretJWT, AuthPrivateKeyJWT:
 		if fault := s.assertionFault(client, p.assertion); fault != "" {
 			s.breach(RuleAssertion, "RFC 7523 3", "the client assertion is refused: %s", fault)
 			return client, refuse(p, fault)
@@ -83,13 +83,14 @@ func (s *Server) presented(e Endpoint, r Request) (p presented, ok bool) {
 		}
 	}
 	if f.Has("client_assertion") {
-		methods = append(methods, AuthPrivateKeyJWT)
 		p.assertion = f.Get("client_assertion")
+		var method string
+		method, p.id = claimedMethod(p.assertion)
+		methods = append(methods, method)
 		if f.Get("client_assertion_type") != assertionType {
 			s.breach(RuleAssertion, "RFC 7523 2.2", "client_assertion_type is %q", f.Get("client_assertion_type"))
 			return p, false
 		}
-		p.id = claimedIssuer(p.assertion)
 		if id := f.Get("client_id"); id != "" && id != p.id {
 			s.breach(RuleAssertion, "RFC 7521 4.2", "client_id and the assertion's issuer differ")
 			return p, false
@@ -129,17 +130,28 @@ func (s *Server) basic(e Endpoint, headers []string) (id, secret string, ok bool
 	return id, secret, true
 }
 
-func claimedIssuer(assertion string) string {
-	_, claims, _ := verify(assertion, nil) // unverified: only to find the key
-	iss, _ := claims["iss"].(string)
-	return iss
+// claimedMethod tells the two kinds of assertion apart, and whose it is. Nothing is verified.
+func claimedMethod(assertion string) (method, iss string) {
+	header, claims, _ := verify(assertion, nil)
+	iss, _ = claims["iss"].(string)
+	if alg, _ := header["alg"].(string); strings.HasPrefix(alg, "HS") {
+		return AuthSecretJWT, iss
+	}
+	return AuthPrivateKeyJWT, iss
 }
 
 // assertionFault judges a client assertion; "" means that it is right.
 func (s *Server) assertionFault(c Client, assertion string) string {
-	header, claims, err := verify(assertion, c.Key)
+	key := c.Key
+	if c.AuthMethod == AuthSecretJWT {
+		key = sharedKey(c.Secret)
+	}
+	header, claims, err := verify(assertion, key)
 	if err != nil {
 		return err.Error()
+	}
+	if c.AssertionAlg != "" && header["alg"] != c.AssertionAlg {
+		return "its alg is not the registered one, " + c.AssertionAlg
 	}
 	if typ, present := header["typ"]; present {
 		text, _ := typ.(string)

@@ -18,7 +18,7 @@ func (s *Server) Register(c Client) Client {
 		}
 	}
 	switch c.AuthMethod {
-	case AuthBasic, AuthPost:
+	case AuthBasic, AuthPost, AuthSecretJWT:
 		c.Secret = cmp.Or(c.Secret, random()+random())
 	case AuthPrivateKeyJWT:
 		if c.Key == nil {

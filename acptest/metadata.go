@@ -14,7 +14,7 @@ func (s *Server) metadata(req Request) *Response {
 	var methods []string
 	s.mu.Lock()
 	alg := s.key.Alg
-	for _, m := range []string{AuthBasic, AuthPost, AuthPrivateKeyJWT, AuthNone} {
+	for _, m := range []string{AuthBasic, AuthPost, AuthSecretJWT, AuthPrivateKeyJWT, AuthNone} {
 		for _, c := range s.clients {
 			if c.AuthMethod == m {
 				methods = append(methods, m)
@@ -52,7 +52,7 @@ func (s *Server) metadata(req Request) *Response {
 		"token_endpoint_auth_methods_supported":            methods,
 		"introspection_endpoint_auth_methods_supported":    methods,
 		"revocation_endpoint_auth_methods_supported":       methods,
-		"token_endpoint_auth_signing_alg_values_supported": []string{"RS256", "ES256", "PS256", "EdDSA"},
+		"token_endpoint_auth_signing_alg_values_supported": []string{"HS256", "RS256", "ES256", "PS256", "EdDSA"},
 		"claims_supported":                                 []string{"sub", "name", "email", "email_verified", "acr", "amr", "auth_time"},
 		"claims_parameter_supported":                       true,
 		"request_parameter_supported":                      false,

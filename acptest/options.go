@@ -10,6 +10,7 @@ import (
 const (
 	AuthBasic         = "client_secret_basic"
 	AuthPost          = "client_secret_post"
+	AuthSecretJWT     = "client_secret_jwt"
 	AuthPrivateKeyJWT = "private_key_jwt"
 	AuthNone          = "none"
 )
@@ -104,8 +105,11 @@ type Client struct {
 	// means private_key_jwt when Key is set and client_secret_basic otherwise.
 	AuthMethod string
 
-	// Key verifies the client's assertions.
+	// Key verifies the client's assertions of private_key_jwt.
 	Key crypto.PublicKey
+
+	// AssertionAlg is the one algorithm of assertions that is taken. "" takes any that fits.
+	AssertionAlg string
 
 	// AssertionAudience is the `aud` that assertions must have. "" means the issuer.
 	AssertionAudience string

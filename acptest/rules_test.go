@@ -164,6 +164,9 @@ func TestAuthenticationMethods(t *testing.T) {
 		{"private_key_jwt", acptest.Client{ID: "j", Key: key.Public()}, func(s *acptest.Server, v url.Values, _ http.Header) {
 			assert(v, key.Sign(nil, assertion(s, "j")))
 		}},
+		{"client_secret_jwt", acptest.Client{ID: "s", AuthMethod: acptest.AuthSecretJWT, Secret: sharedSecret}, func(s *acptest.Server, v url.Values, _ http.Header) {
+			assert(v, acptest.SignHMAC([]byte(sharedSecret), nil, assertion(s, "s")))
+		}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -203,6 +206,8 @@ func TestAuthenticationMethods(t *testing.T) {
 		}
 	})
 }
+
+const sharedSecret = "thirty-two bytes are just enough"
 
 func assertion(s *acptest.Server, id string) map[string]any {
 	now := time.Now().Unix()
@@ -272,6 +277,63 @@ func TestAssertionFaults(t *testing.T) {
 		assert(v, key.Sign(nil, claims))
 		if a := c.token(v, form()); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
+		}
+	})
+}
+
+// An assertion under a secret is of the registered method, by the registered secret and algorithm.
+func TestSecretAssertionFaults(t *testing.T) {
+	key := acptest.NewKey("RS256")
+	private := acptest.Client{ID: "s", Key: key.Public()}
+	shared := acptest.Client{ID: "s", AuthMethod: acptest.AuthSecretJWT, Secret: sharedSecret, AssertionAlg: "HS256"}
+	rows := []struct {
+		name   string
+		client acptest.Client
+		make   func(claims map[string]any) string
+		rule   acptest.Rule
+		text   string
+	}{
+		{"another secret", shared, func(c map[string]any) string { return acptest.SignHMAC([]byte("another"), nil, c) }, acptest.RuleAssertion, "does not verify"},
+		{"no secret", shared, func(c map[string]any) string { return acptest.SignHMAC(nil, nil, c) }, acptest.RuleAssertion, "does not verify"},
+		{"another algorithm", shared, func(c map[string]any) string {
+			return acptest.SignHMAC([]byte(sharedSecret), map[string]any{"alg": "HS512"}, c)
+		}, acptest.RuleAssertion, "the registered one, HS256"},
+		{"a made-up algorithm", shared, func(c map[string]any) string {
+			return acptest.SignHMAC([]byte(sharedSecret), map[string]any{"alg": "HS"}, c)
+		}, acptest.RuleAssertion, "does not verify"},
+		{"aud elsewhere", shared, func(c map[string]any) string {
+			c["aud"] = "https://evil.example"
+			return acptest.SignHMAC([]byte(sharedSecret), nil, c)
+		}, acptest.RuleAssertion, "aud must be"},
+		{"expired", shared, func(c map[string]any) string {
+			c["exp"] = time.Now().Unix() - 60
+			return acptest.SignHMAC([]byte(sharedSecret), nil, c)
+		}, acptest.RuleAssertion, "expired"},
+		{"a key in place of the secret", shared, func(c map[string]any) string { return key.Sign(nil, c) }, acptest.RuleClientAuth, "private_key_jwt"},
+		{"a secret in place of the key", private, func(c map[string]any) string { return acptest.SignHMAC(nil, nil, c) }, acptest.RuleClientAuth, "client_secret_jwt"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			rec := &recorder{TB: t}
+			c := &client{t: t, s: acptest.NewServer(rec, &acptest.Options{Client: row.client})}
+			v := url.Values{"grant_type": {"client_credentials"}}
+			assert(v, row.make(assertion(c.s, "s")))
+			a := c.token(v, form())
+			if b := c.s.Breaches(); a.status != 401 || len(b) != 1 || b[0].Rule != row.rule || !strings.Contains(b[0].Text, row.text) {
+				t.Errorf("%d, breaches %v", a.status, b)
+			}
+		})
+	}
+	t.Run("jti twice", func(t *testing.T) {
+		rec := &recorder{TB: t}
+		c := &client{t: t, s: acptest.NewServer(rec, &acptest.Options{Client: shared})}
+		v := url.Values{"grant_type": {"client_credentials"}}
+		assert(v, acptest.SignHMAC([]byte(sharedSecret), nil, assertion(c.s, "s")))
+		if a := c.token(v, form()); a.status != 200 {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+		if a := c.token(v, form()); a.status != 401 || !strings.Contains(rec.text(), "jti was used before") {
+			t.Errorf("%d, failures %q", a.status, rec.failures)
 		}
 	})
 }

@@ -23,6 +23,9 @@ func TestSDKClientBreaksNoRule(t *testing.T) {
 		{"TX-30 private_key_jwt", acptest.Client{Key: key.Public()}, func(*acptest.Server) acpclient.ClientAuth {
 			return acpclient.PrivateKeyJWT{Key: key.Signer(), KeyID: key.ID, Alg: key.Alg}
 		}},
+		{"client_secret_jwt", acptest.Client{AuthMethod: acptest.AuthSecretJWT, AssertionAlg: "HS256"}, func(s *acptest.Server) acpclient.ClientAuth {
+			return acpclient.SecretJWT{Secret: s.ClientSecret}
+		}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

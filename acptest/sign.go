@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"slices"
 	"strings"
 )
 
@@ -167,12 +168,19 @@ func verify(token string, key crypto.PublicKey) (header, claims map[string]any, 
 	return header, claims, nil
 }
 
+// sharedKey is a secret in the place of a public key.
+type sharedKey string
+
 func verifySignature(alg string, key crypto.PublicKey, input, sig []byte) bool {
 	hash := hashOf(alg)
 	h := hash.New()
 	h.Write(input)
 	digest := h.Sum(nil)
 	switch key := key.(type) {
+	case sharedKey:
+		mac := hmac.New(hash.New, []byte(key))
+		mac.Write(input)
+		return slices.Contains([]string{"HS256", "HS384", "HS512"}, alg) && hmac.Equal(mac.Sum(nil), sig)
 	case *rsa.PublicKey:
 		if strings.HasPrefix(alg, "PS") {
 			return rsa.VerifyPSS(key, hash, digest, sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
