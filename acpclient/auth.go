@@ -1,27 +1,15 @@
 package acpclient
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
-	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/cryptosigner"
-	"github.com/go-jose/go-jose/v4/jwt"
 )
 
 // ClientAuth is how a confidential client proves itself at the token endpoint and at
 // every other endpoint that asks for it. Values come from Secret, SecretBasic,
-// SecretPost and PrivateKeyJWT; nil is a public client. The one method that was chosen
+// SecretPost, SecretJWT and PrivateKeyJWT; nil is a public client. The one method that was chosen
 // is sent once and never tried out, because failed attempts count towards ACP's lock-out.
 type ClientAuth interface {
 	// check reports a mistake that can be known without the network.
@@ -94,119 +82,35 @@ func (s clientSecret) authenticate(c *credentials) error {
 	return nil
 }
 
-// PrivateKeyJWT authenticates with a signed assertion (RFC 7523, OIDC Core 9): a fresh
-// one for each attempt, valid for one minute.
-type PrivateKeyJWT struct {
-	sealed
-
-	// Key signs. RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519; it may
-	// live in an HSM. Required.
-	Key crypto.Signer
-
-	// KeyID is the `kid` under which the server knows the key. "" sends none.
-	KeyID string
-
-	// Alg is RS256, RS384, RS512, PS256 .., ES256 .., or EdDSA. "" means RS256, the curve's
-	// ES algorithm, or EdDSA, by the type of the key.
-	Alg string
-
-	// Audience is the assertion's `aud`, a single string. "" means the issuer, which FAPI
-	// 2.0 and current ACP want; older ACP versions want the token endpoint's URL.
-	Audience string
-}
-
-const assertionLifetime = time.Minute
-
 // settled is a ClientAuth that later changes of the caller's do not reach.
 func settled(a ClientAuth) ClientAuth {
-	if p, ok := a.(*PrivateKeyJWT); ok {
-		if p == nil {
-			return PrivateKeyJWT{} // whose check says what is missing
-		}
-		return *p
+	switch p := a.(type) {
+	case *PrivateKeyJWT:
+		return settledValue(p)
+	case *SecretJWT:
+		return settledValue(p)
 	}
 	return a
 }
 
-func (p PrivateKeyJWT) check() error {
-	_, err := p.alg()
-	return err
+// settledValue makes a zero value of nil: its check says what is missing.
+func settledValue[T any, P interface {
+	*T
+	ClientAuth
+}](p P) ClientAuth {
+	if p == nil {
+		p = new(T)
+	}
+	return any(*p).(ClientAuth)
 }
 
-// alg is the algorithm to sign with, or why the key and the algorithm do not fit.
-func (p PrivateKeyJWT) alg() (jose.SignatureAlgorithm, error) {
-	if p.Key == nil {
-		return "", mistake("Auth", "PrivateKeyJWT.Key is nil")
+// sharedSecret is the client secret that the server knows, too; "" where there is none.
+func sharedSecret(a ClientAuth) string {
+	switch a := a.(type) {
+	case clientSecret:
+		return a.value
+	case SecretJWT:
+		return a.Secret
 	}
-	var fits []jose.SignatureAlgorithm
-	switch pub := p.Key.Public().(type) {
-	case *rsa.PublicKey:
-		if pub.N.BitLen() < 2048 {
-			return "", mistake("Auth", "the RSA key of PrivateKeyJWT is shorter than 2048 bits")
-		}
-		fits = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.RS384, jose.RS512, jose.PS384, jose.PS512}
-	case *ecdsa.PublicKey:
-		switch pub.Curve {
-		case elliptic.P256():
-			fits = []jose.SignatureAlgorithm{jose.ES256}
-		case elliptic.P384():
-			fits = []jose.SignatureAlgorithm{jose.ES384}
-		case elliptic.P521():
-			fits = []jose.SignatureAlgorithm{jose.ES512}
-		}
-	case ed25519.PublicKey:
-		fits = []jose.SignatureAlgorithm{jose.EdDSA}
-	}
-	switch {
-	case len(fits) == 0:
-		return "", mistake("Auth", "PrivateKeyJWT cannot sign with a key of type %T", p.Key.Public())
-	case p.Alg == "":
-		return fits[0], nil
-	case !slices.Contains(fits, jose.SignatureAlgorithm(p.Alg)):
-		return "", mistake("Auth", "PrivateKeyJWT.Alg %q does not fit a key of type %T", p.Alg, p.Key.Public())
-	}
-	return jose.SignatureAlgorithm(p.Alg), nil
-}
-
-func (p PrivateKeyJWT) authenticate(c *credentials) error {
-	alg, err := p.alg()
-	if err != nil {
-		return err
-	}
-	// RFC 7523bis: the explicit type keeps the assertion from passing as another token.
-	opts := (&jose.SignerOptions{}).WithType("client-authentication+jwt")
-	signer, err := jose.NewSigner(jose.SigningKey{
-		Algorithm: alg,
-		Key:       jose.JSONWebKey{Key: cryptosigner.Opaque(exactSalt{p.Key}), KeyID: p.KeyID},
-	}, opts)
-	if err != nil {
-		return fmt.Errorf("acpclient: client assertion: %w", err)
-	}
-	audience := p.Audience
-	if audience == "" {
-		audience = c.issuer
-	}
-	assertion, err := jwt.Signed(signer).Claims(map[string]any{
-		"iss": c.clientID, "sub": c.clientID, "aud": audience, "jti": rand.Text(),
-		"iat": c.now.Unix(), "exp": c.now.Add(assertionLifetime).Unix(),
-	}).Serialize()
-	if err != nil {
-		return fmt.Errorf("acpclient: client assertion: %w", err)
-	}
-	c.secrets = append(c.secrets, assertion)
-	c.set("client_id", c.clientID)
-	c.set("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer")
-	c.set("client_assertion", assertion)
-	return nil
-}
-
-// exactSalt makes PSS salts as long as the hash (RFC 7518 3.5), where go-jose's signer
-// takes the longest that fits.
-type exactSalt struct{ crypto.Signer }
-
-func (s exactSalt) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if _, ok := opts.(*rsa.PSSOptions); ok {
-		opts = &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: opts.HashFunc()}
-	}
-	return s.Signer.Sign(random, digest, opts)
+	return ""
 }

@@ -174,6 +174,79 @@ func TestPrivateKeyJWT(t *testing.T) {
 	}
 }
 
+// TX-30: an assertion under the secret, and never the secret itself.
+func TestSecretJWT(t *testing.T) {
+	secret := strings.Repeat("secret-canary-", 5) // 70 bytes
+	rows := []struct{ name, alg, want string }{
+		{"TX-30 HS256 by default", "", "HS256"},
+		{"TX-30 HS256", "HS256", "HS256"},
+		{"TX-30 HS384", "HS384", "HS384"},
+		{"TX-30 HS512", "HS512", "HS512"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			registered := acptest.Client{ID: "app", AuthMethod: acptest.AuthSecretJWT, Secret: secret, AssertionAlg: row.want}
+			r := newRig(t, &acptest.Options{Client: registered, RequirePAR: true}, func(c *acpclient.Config) {
+				c.Auth = acpclient.SecretJWT{Secret: secret, Alg: row.alg}
+			})
+			ids := map[string]bool{}
+			for _, req := range append(everyEndpoint(t, r), r.Requests(acptest.PAREndpoint)...) {
+				if req.Form.Has("client_secret") || req.Header.Get("Authorization") != "" || strings.Contains(string(req.Body), "secret-canary") {
+					t.Errorf("TX-27 %s: the secret beside the assertion", req.Path)
+				}
+				header, claims := openJWT(t, req.Form.Get("client_assertion"))
+				if header["alg"] != row.want || header["typ"] != "client-authentication+jwt" || header["kid"] != nil || header["jwk"] != nil {
+					t.Errorf("header %v", header)
+				}
+				if claims["aud"] != r.Issuer || claims["iss"] != "app" || claims["sub"] != "app" || claims["exp"].(float64)-claims["iat"].(float64) != 60 {
+					t.Errorf("claims %v", claims)
+				}
+				ids[claims["jti"].(string)] = true
+			}
+			if len(ids) != 4 {
+				t.Errorf("%d different jti in 4 requests", len(ids))
+			}
+		})
+	}
+}
+
+func TestSecretJWTRefuses(t *testing.T) {
+	canary := strings.Repeat("canary--", 8)
+	for name, row := range map[string]struct {
+		auth acpclient.ClientAuth
+		says string
+	}{
+		"CF-01 zero":           {acpclient.SecretJWT{}, "SecretJWT.Secret is empty"},
+		"CF-01 nil":            {(*acpclient.SecretJWT)(nil), "SecretJWT.Secret is empty"},
+		"CF-01 31 bytes":       {acpclient.SecretJWT{Secret: canary[:31]}, "SecretJWT.Secret is shorter than the 32 bytes that HS256 needs"},
+		"CF-01 47 bytes":       {acpclient.SecretJWT{Secret: canary[:47], Alg: "HS384"}, "48"},
+		"CF-01 63 bytes":       {acpclient.SecretJWT{Secret: canary[:63], Alg: "HS512"}, "64"},
+		"CF-01 asymmetric alg": {acpclient.SecretJWT{Secret: canary, Alg: "RS256"}, "SecretJWT.Alg"},
+		"CF-01 none":           {acpclient.SecretJWT{Secret: canary, Alg: "none"}, "SecretJWT.Alg"},
+	} {
+		_, err := acpclient.New(acpclient.Config{Issuer: "https://as.example", ClientID: "app", Auth: row.auth})
+		if err == nil || !strings.Contains(err.Error(), "Auth: ") || !strings.Contains(err.Error(), row.says) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for alg, size := range map[string]int{"": 32, "HS384": 48, "HS512": 64} {
+		if _, err := acpclient.New(acpclient.Config{Issuer: "https://as.example", ClientID: "app", Auth: &acpclient.SecretJWT{Secret: canary[:size], Alg: alg}}); err != nil {
+			t.Errorf("%q: %v", alg, err)
+		}
+	}
+}
+
+// The secret of assertions is that of HS256 ID tokens, too (OIDC Core 10.1).
+func TestSecretJWTWithSharedIDTokens(t *testing.T) {
+	secret := strings.Repeat("s3cret-canary-", 3)
+	r := newRig(t, &acptest.Options{Client: acptest.Client{AuthMethod: acptest.AuthSecretJWT, Secret: secret, IDTokenAlg: "HS256"}}, func(c *acpclient.Config) {
+		c.Auth, c.IDTokenAlgs = acpclient.SecretJWT{Secret: secret}, []string{"HS256"}
+	})
+	if tokens := r.login(); tokens.IDToken == "" {
+		t.Error("no ID token")
+	}
+}
+
 func openJWT(t *testing.T, token string) (header, claims map[string]any) {
 	t.Helper()
 	parts := strings.Split(token, ".")

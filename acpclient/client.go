@@ -51,7 +51,7 @@ func New(config Config) (*Client, error) {
 		c.api = newTransport(config.RootCAs, nil)
 	}
 	if len(config.IDTokenAlgs) == 1 && isHMAC(config.IDTokenAlgs[0]) {
-		c.secret = []byte(config.Auth.(clientSecret).value)
+		c.secret = []byte(sharedSecret(config.Auth))
 	}
 	return c, nil
 }
@@ -130,7 +130,7 @@ func (c *Config) checkAlgs() error {
 		return errors.New("an HS algorithm must stand alone")
 	}
 	alg := c.IDTokenAlgs[0]
-	if s, ok := c.Auth.(clientSecret); !ok || len(s.value) < hmacSize(alg) {
+	if len(sharedSecret(c.Auth)) < hmacSize(alg) {
 		return fmt.Errorf("%s needs a client secret of %d bytes or more", alg, hmacSize(alg))
 	}
 	return nil

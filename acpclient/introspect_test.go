@@ -341,6 +341,7 @@ func TestIntrospectionRequest(t *testing.T) {
 		{"client_secret_post", acptest.Client{AuthMethod: acptest.AuthPost}, func(c acptest.Client) acpclient.ClientAuth { return acpclient.SecretPost(c.Secret) }, []string{"client_id", "client_secret", "token"}},
 		{"post, by the endpoint's own metadata", acptest.Client{AuthMethod: acptest.AuthPost}, func(c acptest.Client) acpclient.ClientAuth { return acpclient.Secret(c.Secret) }, []string{"client_id", "client_secret", "token"}},
 		{"private_key_jwt", acptest.Client{Key: key.Public()}, func(acptest.Client) acpclient.ClientAuth { return acpclient.PrivateKeyJWT{Key: key} }, []string{"client_assertion", "client_assertion_type", "client_id", "token"}},
+		{"client_secret_jwt", acptest.Client{AuthMethod: acptest.AuthSecretJWT}, func(c acptest.Client) acpclient.ClientAuth { return acpclient.SecretJWT{Secret: c.Secret} }, []string{"client_assertion", "client_assertion_type", "client_id", "token"}},
 		{"a bearer of its own", acptest.Client{}, nil, []string{"token"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

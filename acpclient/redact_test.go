@@ -30,11 +30,12 @@ func TestRedaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	private := acpclient.PrivateKeyJWT{Key: newSigner(t, "ES256"), KeyID: canary}
+	shared := acpclient.SecretJWT{Secret: canary, Alg: canary}
 	values := map[string]any{
 		"Tokens": tokens, "*Tokens": &tokens, "[]Tokens": []acpclient.Tokens{tokens}, "a struct with Tokens": struct{ T acpclient.Tokens }{tokens},
 		"Flow": flow, "*Flow": &flow, "map of Flow": map[string]acpclient.Flow{"a": flow},
 		"Secret": acpclient.Secret(canary), "SecretBasic": acpclient.SecretBasic(canary), "SecretPost": acpclient.SecretPost(canary),
-		"PrivateKeyJWT": private, "*PrivateKeyJWT": &private, "Config": config, "*Config": &config, "Client": client,
+		"PrivateKeyJWT": private, "*PrivateKeyJWT": &private, "SecretJWT": shared, "*SecretJWT": &shared, "Config": config, "*Config": &config, "Client": client,
 		"TokenSource": client.TokenSource(t.Context(), &tokens, nil), "HTTPClient": client.HTTPClient(oauth2.StaticTokenSource(tokens.Token)),
 	}
 	for name, value := range values {
@@ -53,7 +54,7 @@ func TestRedaction(t *testing.T) {
 		}
 	}
 	// What is never stored is not shown by JSON either.
-	for _, name := range []string{"Secret", "SecretBasic", "SecretPost", "PrivateKeyJWT", "*PrivateKeyJWT", "Config", "Client"} {
+	for _, name := range []string{"Secret", "SecretBasic", "SecretPost", "PrivateKeyJWT", "*PrivateKeyJWT", "SecretJWT", "*SecretJWT", "Config", "Client"} {
 		raw, err := json.Marshal(values[name])
 		if err != nil || bytes.Contains(raw, []byte(canary)) || len(raw) < 3 {
 			t.Errorf("%s as JSON: %s, %v", name, raw, err)
