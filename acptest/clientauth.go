@@ -35,6 +35,9 @@ func (s *Server) authenticate(e Endpoint, r Request) (Client, *Response) {
 	if !known {
 		return client, refuse(p, "there is no such client")
 	}
+	if tls := client.AuthMethod == AuthTLS || client.AuthMethod == AuthSelfSignedTLS; tls && p.method == AuthNone && r.Certificate != nil {
+		p.method = client.AuthMethod // RFC 8705 2: the body has the client_id alone
+	}
 	if p.method != client.AuthMethod {
 		s.breach(RuleClientAuth, "RFC 6749 2.3, RFC 7591 2",
 			"client %q is registered for %s and uses %s at the %s endpoint", client.ID, client.AuthMethod, p.method, e)
@@ -48,6 +51,10 @@ func (s *Server) authenticate(e Endpoint, r Request) (Client, *Response) {
 	case AuthSecretJWT, AuthPrivateKeyJWT:
 		if fault := s.assertionFault(client, p.assertion); fault != "" {
 			s.breach(RuleAssertion, "RFC 7523 3", "the client assertion is refused: %s", fault)
+			return client, refuse(p, fault)
+		}
+	case AuthTLS, AuthSelfSignedTLS:
+		if fault := s.certificateFault(client, r.Certificate); fault != "" {
 			return client, refuse(p, fault)
 		}
 	}

@@ -24,6 +24,10 @@ func (s *Server) Register(c Client) Client {
 		if c.Key == nil {
 			s.t.Fatalf("acptest: client %q uses private_key_jwt and needs a Key", c.ID)
 		}
+	case AuthTLS, AuthSelfSignedTLS:
+		if c.Certificate == nil || c.AuthMethod == AuthTLS && c.CertificateCA == nil {
+			s.t.Fatalf("acptest: client %q uses %s and needs a Certificate (and CertificateCA, with tls_client_auth)", c.ID, c.AuthMethod)
+		}
 	case AuthNone:
 	default:
 		s.t.Fatalf("acptest: client %q has an unknown AuthMethod %q", c.ID, c.AuthMethod)

@@ -14,7 +14,7 @@ func (s *Server) metadata(req Request) *Response {
 	var methods []string
 	s.mu.Lock()
 	alg := s.key.Alg
-	for _, m := range []string{AuthBasic, AuthPost, AuthSecretJWT, AuthPrivateKeyJWT, AuthNone} {
+	for _, m := range []string{AuthBasic, AuthPost, AuthSecretJWT, AuthPrivateKeyJWT, AuthTLS, AuthSelfSignedTLS, AuthNone} {
 		for _, c := range s.clients {
 			if c.AuthMethod == m {
 				methods = append(methods, m)
@@ -59,6 +59,7 @@ func (s *Server) metadata(req Request) *Response {
 		"authorization_response_iss_parameter_supported":   s.opts.IssParameter,
 		"mtls_issuer":                                      s.Issuer,
 	}
+	s.describeMTLS(m)
 	res := jsonResponse(http.StatusOK, edited(hook, m))
 	res.Header.Del("Cache-Control")
 	return res

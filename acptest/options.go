@@ -2,16 +2,19 @@ package acptest
 
 import (
 	"crypto"
+	"crypto/x509"
 	"time"
 )
 
 // The ways in which a client authenticates at the token endpoint, as they are
-// registered (OpenID Connect Core 9).
+// registered (OpenID Connect Core 9, RFC 8705 2).
 const (
 	AuthBasic         = "client_secret_basic"
 	AuthPost          = "client_secret_post"
 	AuthSecretJWT     = "client_secret_jwt"
 	AuthPrivateKeyJWT = "private_key_jwt"
+	AuthTLS           = "tls_client_auth"
+	AuthSelfSignedTLS = "self_signed_tls_client_auth"
 	AuthNone          = "none"
 )
 
@@ -27,6 +30,11 @@ type Options struct {
 	// TLS serves https with a certificate that only Server.HTTPClient, Server.RootCAs and
 	// the browsers of Server.Browser trust.
 	TLS bool
+
+	// MTLS serves a second port, which lets nobody in without a client certificate, and names it
+	// in mtls_endpoint_aliases and mtls_issuer, as ACP does. Then the first port asks for no
+	// certificate; without MTLS it does, and goes on without. It implies TLS.
+	MTLS bool
 
 	// OAuthMetadataOnly serves the metadata of RFC 8414 and answers 404 for the
 	// document of OpenID Connect Discovery.
@@ -110,6 +118,10 @@ type Client struct {
 
 	// AssertionAlg is the one algorithm of assertions that is taken. "" takes any that fits.
 	AssertionAlg string
+
+	// Certificate is the client's: for self_signed_tls_client_auth the very one, for
+	// tls_client_auth any with the same subject that CertificateCA issued.
+	Certificate, CertificateCA *x509.Certificate
 
 	// AssertionAudience is the `aud` that assertions must have. "" means the issuer.
 	AssertionAudience string

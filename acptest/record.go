@@ -2,6 +2,7 @@ package acptest
 
 import (
 	"context"
+	"crypto/x509"
 	"maps"
 	"net/http"
 	"net/url"
@@ -34,6 +35,9 @@ type Request struct {
 	Form   url.Values  // of a form-encoded body, without the query; nil for other bodies
 	Header http.Header // a copy
 	Body   []byte      // cut at 1 MiB
+
+	// Certificate is the one that the client presented, or nil.
+	Certificate *x509.Certificate
 }
 
 // Count returns how many requests came to an endpoint so far.
@@ -92,6 +96,9 @@ func requestOf(r *http.Request, body []byte) Request {
 	req := Request{Method: r.Method, Path: r.URL.Path, Query: query, Header: maps.Clone(r.Header), Body: body}
 	if mediaType(r.Header) == "application/x-www-form-urlencoded" {
 		req.Form, _ = url.ParseQuery(string(body))
+	}
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		req.Certificate = r.TLS.PeerCertificates[0]
 	}
 	return req
 }

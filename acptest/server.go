@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"log"
@@ -32,7 +33,8 @@ type Server struct {
 	t      testing.TB
 	opts   Options
 	http   *httptest.Server
-	path   string // of the issuer, "" or /tenant/workspace
+	mtls   *httptest.Server // nil without Options.MTLS
+	path   string           // of the issuer, "" or /tenant/workspace
 	ctx    context.Context
 	cancel context.CancelFunc
 	routes map[string]Endpoint
@@ -69,6 +71,7 @@ func NewServer(t testing.TB, o *Options) *Server {
 	opts.AccessTokenTTL = cmp.Or(opts.AccessTokenTTL, time.Hour)
 	opts.RefreshTokenTTL = cmp.Or(opts.RefreshTokenTTL, 30*24*time.Hour)
 	opts.CodeTTL = cmp.Or(opts.CodeTTL, 10*time.Minute)
+	opts.TLS = opts.TLS || opts.MTLS
 	opts.PARTTL = cmp.Or(opts.PARTTL, time.Minute)
 	opts.User = opts.User.withDefaults()
 	if opts.Now == nil {
@@ -119,9 +122,15 @@ func (s *Server) start() {
 	s.http = httptest.NewUnstartedServer(http.HandlerFunc(s.serve))
 	s.http.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that refuse our certificate are part of tests
 	if s.opts.TLS {
+		if !s.opts.MTLS {
+			s.http.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+		}
 		s.http.StartTLS()
 	} else {
 		s.http.Start()
+	}
+	if s.opts.MTLS {
+		s.startMTLS()
 	}
 	s.t.Cleanup(s.Close)
 	if !s.opts.RootIssuer {
@@ -183,6 +192,10 @@ func (s *Server) Close() {
 	s.cancel()
 	s.http.CloseClientConnections()
 	s.http.Close()
+	if s.mtls != nil {
+		s.mtls.CloseClientConnections()
+		s.mtls.Close()
+	}
 }
 
 func (s *Server) now() time.Time { return s.opts.Now() }
