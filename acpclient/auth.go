@@ -9,7 +9,7 @@ import (
 
 // ClientAuth is how a confidential client proves itself at the token endpoint and at
 // every other endpoint that asks for it. Values come from Secret, SecretBasic,
-// SecretPost, SecretJWT and PrivateKeyJWT; nil is a public client. The one method that was chosen
+// SecretPost, SecretJWT, PrivateKeyJWT and MutualTLS; nil is a public client. The one method that was chosen
 // is sent once and never tried out, because failed attempts count towards ACP's lock-out.
 type ClientAuth interface {
 	// check reports a mistake that can be known without the network.
@@ -88,6 +88,8 @@ func settled(a ClientAuth) ClientAuth {
 	case *PrivateKeyJWT:
 		return settledValue(p)
 	case *SecretJWT:
+		return settledValue(p)
+	case *MutualTLS:
 		return settledValue(p)
 	}
 	return a

@@ -26,7 +26,7 @@ type Config struct {
 	ClientID string
 
 	// Auth is how the client authenticates at every endpoint: Secret, SecretBasic,
-	// SecretPost, SecretJWT or PrivateKeyJWT. nil is a public client.
+	// SecretPost, SecretJWT, PrivateKeyJWT or MutualTLS. nil is a public client.
 	Auth ClientAuth
 
 	// RedirectURL is the registered redirect URI, sent byte for byte. It is

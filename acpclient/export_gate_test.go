@@ -2,6 +2,7 @@ package acpclient
 
 import (
 	"context"
+	"net/http"
 	"time"
 )
 
@@ -102,3 +103,6 @@ var CacheControl = cacheControl
 
 // Decode is decode.
 func Decode(object []byte, v any) error { return decode(string(object), v) }
+
+// CertifiedTransport is the one that presents the client's certificate.
+func CertifiedTransport(c *Client) *http.Transport { return c.cert.with.(*http.Transport) }

@@ -14,6 +14,7 @@ import (
 // Metadata is what the authorization server says of itself (OpenID Connect Discovery 3,
 // RFC 8414 2), after judgement: the issuer is the configured one, and every URL is https,
 // or http on loopback where the issuer is on loopback itself. "" and nil mean "not named".
+// A client with a certificate sees the addresses of mtls_endpoint_aliases (RFC 8705 5).
 // Claims has the members that no check depends on.
 type Metadata struct {
 	Issuer                string
@@ -110,7 +111,14 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 	}
 	// OpenID Connect Discovery 4.3, RFC 8414 3.3: compared byte for byte.
 	if !slices.Contains(names, m.Issuer) {
-		return nil, invalidResponse("issuer", fmt.Sprintf("metadata is of issuer %.200q, not of %q", m.Issuer, names[0]))
+		detail := fmt.Sprintf("metadata is of issuer %.200q, not of %q", m.Issuer, names[0])
+		// Which of ACP's two names its tokens carry, the configuration must say.
+		if v, _ := doc.Value("mtls_issuer"); v.IsString() {
+			if s, _ := v.String(); s == names[0] {
+				detail += ", which it names as its mtls_issuer: is the former the ExpectedIssuer?"
+			}
+		}
+		return nil, invalidResponse("issuer", detail)
 	}
 	return m, nil
 }

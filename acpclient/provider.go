@@ -25,6 +25,7 @@ type provider struct {
 	meta     *lazy[*Metadata]
 	keys     *keySet
 	guard    *dialGuard // nil with a transport of the caller's
+	cert     *certified // nil without a client certificate
 	log      *slog.Logger
 	now      func() time.Time
 }
@@ -69,6 +70,9 @@ func (c *providerConfig) check() error {
 	if c.rootCAs != nil && c.transport != nil {
 		errs = append(errs, mistake("RootCAs", "cannot be combined with Transport, which has its own"))
 	}
+	if clientCertificate(c.auth) != nil {
+		errs = append(errs, checkCertifiable(c.transport))
+	}
 	return errors.Join(errs...)
 }
 
@@ -88,6 +92,10 @@ func newProvider(c providerConfig) *provider {
 	if c.transport == nil {
 		p.guard = &dialGuard{issuerHost: issuerURL.Hostname()}
 		p.back.base = newTransport(c.rootCAs, p.guard)
+	}
+	if get := clientCertificate(c.auth); get != nil {
+		p.cert = newCertified(p.back.base.(*http.Transport), get, issuerURL)
+		p.back.base = p.cert
 	}
 	p.meta = &lazy[*Metadata]{
 		fetch: func(ctx context.Context) (*Metadata, error) { return p.discover(ctx, issuerURL) },
@@ -114,6 +122,9 @@ func (p *provider) discover(ctx context.Context, issuer *url.URL) (m *Metadata, 
 		p.log.Warn("acp: no usable metadata", "issuer", p.issuer, "reason", Reason(err), "error", err.Error())
 		return nil, err
 	}
+	if p.cert != nil {
+		p.cert.allow(m)
+	}
 	if p.guard != nil {
 		hosts := map[string]bool{}
 		for _, endpoint := range []string{m.TokenEndpoint, m.JWKSURI, m.UserInfoEndpoint, m.IntrospectionEndpoint, m.RevocationEndpoint, m.PushedAuthorizationRequestEndpoint} {
@@ -131,7 +142,11 @@ func (p *provider) document(ctx context.Context, address string, issuer *url.URL
 	if err != nil {
 		return nil, err
 	}
-	return parseMetadata(body, issuer, p.issuer, p.expected)
+	m, err := parseMetadata(body, issuer, p.issuer, p.expected)
+	if err == nil && p.cert != nil {
+		err = m.useAliases(issuer)
+	}
+	return m, err
 }
 
 // fetchKeys is the key set's way to its document.
