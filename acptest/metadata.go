@@ -55,11 +55,11 @@ func (s *Server) metadata(req Request) *Response {
 		"token_endpoint_auth_signing_alg_values_supported": []string{"HS256", "RS256", "ES256", "PS256", "EdDSA"},
 		"claims_supported":                                 []string{"sub", "name", "email", "email_verified", "acr", "amr", "auth_time"},
 		"claims_parameter_supported":                       true,
-		"request_parameter_supported":                      false,
 		"authorization_response_iss_parameter_supported":   s.opts.IssParameter,
 		"mtls_issuer":                                      s.Issuer,
 	}
 	s.describeMTLS(m)
+	s.describeRequestObjects(m)
 	res := jsonResponse(http.StatusOK, edited(hook, m))
 	res.Header.Del("Cache-Control")
 	return res

@@ -79,6 +79,10 @@ type Options struct {
 	// the metadata. Without it pushed requests are taken, too.
 	RequirePAR bool
 
+	// RequireRequestObject takes only authorization requests in a signed request object (RFC 9101),
+	// and says so in the metadata. Without it those of clients that have a RequestKey are taken, too.
+	RequireRequestObject bool
+
 	// PARTTL is the lifetime of a pushed request. 0 means 60 s.
 	PARTTL time.Duration
 
@@ -115,6 +119,9 @@ type Client struct {
 
 	// Key verifies the client's assertions of private_key_jwt.
 	Key crypto.PublicKey
+
+	// RequestKey verifies the client's request objects (RFC 9101). nil takes none.
+	RequestKey crypto.PublicKey
 
 	// AssertionAlg is the one algorithm of assertions that is taken. "" takes any that fits.
 	AssertionAlg string

@@ -41,6 +41,10 @@ func (s *Server) par(r Request) *Response {
 		s.breach(RulePAR, "RFC 9126 2.1", "the pushed request has client_id %q and is authenticated as %q", params.Get("client_id"), client.ID)
 		return apiError(http.StatusBadRequest, "invalid_request", "client_id is missing, or another client's")
 	}
+	params, fault := s.unwrapped(params)
+	if fault != "" {
+		return apiError(http.StatusBadRequest, "invalid_request_object", fault)
+	}
 	if _, _, refusal := s.newAuthorization(params); refusal != nil {
 		return apiError(http.StatusBadRequest, "invalid_request", "redirect_uri is not registered")
 	}
@@ -55,7 +59,8 @@ func (s *Server) par(r Request) *Response {
 }
 
 // pushed finds the authorization request that an authorize URL stands for: the URL's own
-// parameters where nothing was pushed. The response is a refusal.
+// parameters, or those of its request object, where nothing was pushed. The response is a
+// refusal.
 func (s *Server) pushed(q url.Values) (url.Values, *Response) {
 	uri := q.Get("request_uri")
 	if uri == "" {
@@ -63,7 +68,11 @@ func (s *Server) pushed(q url.Values) (url.Values, *Response) {
 			s.breach(RulePAR, "RFC 9126 5", "the authorize request was not pushed, and the server demands that")
 			return nil, errorPage(http.StatusBadRequest, "invalid_request", "the request must be pushed")
 		}
-		return q, nil
+		params, fault := s.unwrapped(q)
+		if fault != "" {
+			return nil, errorPage(http.StatusBadRequest, "invalid_request_object", fault)
+		}
+		return params, nil
 	}
 	for name := range q {
 		if name != "client_id" && name != "request_uri" {

@@ -21,6 +21,7 @@ const (
 	RuleRedirectURI   Rule = "redirect_uri"    // it is the registered one, and the same at the token endpoint (RFC 6749 4.1.3)
 	RuleDuplicate     Rule = "duplicate"       // no parameter is sent twice (RFC 6749 3.1, 3.2)
 	RulePAR           Rule = "par"             // a pushed request is whole, and its URL carries a reference alone (RFC 9126 2.1, 4)
+	RuleRequestObject Rule = "request_object"  // it is right, short-lived and new, and holds the whole request (RFC 9101 4, 5)
 	RuleMethod        Rule = "method"          // PAR, token, introspection and revocation requests are POST (RFC 6749 3.2)
 	RuleContentType   Rule = "content_type"    // and form encoded (RFC 6749 3.2, appendix B)
 	RuleClientAuth    Rule = "client_auth"     // one method of authentication, the registered one (RFC 6749 2.3)
