@@ -57,6 +57,7 @@ var reserved = []string{
 	"code_challenge", "code_challenge_method", "request", "request_uri", "response",
 	"prompt", "max_age", "acr_values", "login_hint", "idp_hint", "ui_locales", "resource", "claims",
 	"client_secret", "client_assertion", "client_assertion_type", "code", "code_verifier", "dpop_jkt",
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", // of a request object
 }
 
 // authorizePrefix is the part of the authorize URL that all logins without options share.
@@ -155,7 +156,7 @@ func (c *Client) newPrefix(m *Metadata) (*authorizePrefix, error) {
 	} else if !u.ForceQuery {
 		b.WriteString("?")
 	}
-	p := &authorizePrefix{of: m, endpoint: b.String(), indirect: c.pushes(m)}
+	p := &authorizePrefix{of: m, endpoint: b.String(), indirect: c.pushes(m) || c.config.RequestObject != nil}
 	if p.indirect {
 		b.Reset()
 	}

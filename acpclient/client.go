@@ -33,6 +33,9 @@ type Client struct {
 // starts while the server is down. The error names every mistake at once.
 func New(config Config) (*Client, error) {
 	config.Auth = settled(config.Auth)
+	if config.RequestObject != nil {
+		config.RequestObject = new(*config.RequestObject)
+	}
 	pc := providerConfig{
 		issuer: config.Issuer, expected: config.ExpectedIssuer, clientID: config.ClientID, auth: config.Auth,
 		maxStale: config.MaxStale, rootCAs: config.RootCAs, transport: config.Transport, logger: config.Logger,
@@ -78,6 +81,11 @@ func (c *Config) check() error {
 	}
 	if c.Auth != nil {
 		if err := c.Auth.check(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if c.RequestObject != nil {
+		if err := c.RequestObject.check(); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -162,10 +170,10 @@ func printable(s string) bool {
 }
 
 // Config is a copy of the configuration, with the defaults of its times and sizes filled
-// in, and without Auth.
+// in, and without Auth and RequestObject.
 func (c *Client) Config() Config {
 	config := c.config
-	config.Auth = nil
+	config.Auth, config.RequestObject = nil, nil
 	config.Scopes = slices.Clone(config.Scopes)
 	config.TrustedAudiences = slices.Clone(config.TrustedAudiences)
 	config.IDTokenAlgs = slices.Clone(config.IDTokenAlgs)

@@ -50,6 +50,11 @@ type Config struct {
 	// pushes where the server's metadata demands it.
 	RequirePushedAuthorizationRequests bool
 
+	// RequestObject signs every authorization request (RFC 9101), which then goes to the
+	// server in one parameter, or is pushed so. Where the server says that it takes no such
+	// request, or not by that algorithm, Ready and Authorize fail. nil sends plain parameters.
+	RequestObject *RequestObject
+
 	// TrustedAudiences are further values that the `aud` of an ID token or a logout token
 	// may hold beside ClientID. nil trusts none (OIDC Core 3.1.3.7).
 	TrustedAudiences []string

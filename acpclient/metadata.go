@@ -43,6 +43,10 @@ type Metadata struct {
 	// authorization request (RFC 9126 5).
 	RequirePushedAuthorizationRequests bool
 
+	// Of request objects (RFC 9101 10.5, OpenID Connect Discovery 3): see checkRequestObject.
+	requireSignedRequestObject, requestParameterSupported bool
+	requestObjectAlgs                                     []string // nil when the server is silent
+
 	raw []byte
 }
 
@@ -57,7 +61,7 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 	if err != nil {
 		return nil, invalidResponse("metadata", clean(err.Error()))
 	}
-	m := &Metadata{raw: slices.Clone(body)}
+	m := &Metadata{raw: slices.Clone(body), requestParameterSupported: true}
 	for name, dst := range map[string]*string{
 		"issuer": &m.Issuer, "authorization_endpoint": &m.AuthorizationEndpoint, "token_endpoint": &m.TokenEndpoint,
 		"jwks_uri": &m.JWKSURI, "userinfo_endpoint": &m.UserInfoEndpoint, "introspection_endpoint": &m.IntrospectionEndpoint,
@@ -86,6 +90,7 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 
 		"introspection_endpoint_auth_methods_supported": &m.IntrospectionEndpointAuthMethodsSupported,
 		"introspection_signing_alg_values_supported":    &m.IntrospectionSigningAlgValuesSupported,
+		"request_object_signing_alg_values_supported":   &m.requestObjectAlgs,
 	} {
 		v, ok := doc.Value(name)
 		if !ok || v.IsNull() {
@@ -100,6 +105,8 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 	for name, dst := range map[string]*bool{
 		"authorization_response_iss_parameter_supported": &m.AuthorizationResponseIssParameterSupported,
 		"require_pushed_authorization_requests":          &m.RequirePushedAuthorizationRequests,
+		"require_signed_request_object":                  &m.requireSignedRequestObject,
+		"request_parameter_supported":                    &m.requestParameterSupported,
 	} {
 		v, ok := doc.Value(name)
 		if !ok || v.IsNull() {

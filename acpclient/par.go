@@ -18,7 +18,7 @@ func (c *Client) checkDemands(m *Metadata) error {
 		}
 		return invalidResponse("metadata", "no pushed_authorization_request_endpoint, and "+who)
 	}
-	return nil
+	return c.checkRequestObject(m)
 }
 
 // pushes reports whether authorization requests go through the back channel.
@@ -32,7 +32,17 @@ func (c *Client) refer(ctx context.Context, m *Metadata, endpoint, query string,
 	if err != nil {
 		return "", err
 	}
-	uri, err := c.push(ctx, m, request, flow.State, flow.Nonce, request.Get("login_hint"))
+	secrets := []string{flow.State, flow.Nonce, request.Get("login_hint")}
+	if c.config.RequestObject != nil {
+		if request, err = c.inObject(request); err != nil {
+			return "", err
+		}
+		secrets = append(secrets, request.Get("request"))
+	}
+	if !c.pushes(m) {
+		return endpoint + request.Encode(), nil
+	}
+	uri, err := c.push(ctx, m, request, secrets...)
 	if err != nil {
 		return "", err
 	}

@@ -33,11 +33,12 @@ func TestRedaction(t *testing.T) {
 	private := acpclient.PrivateKeyJWT{Key: newSigner(t, "ES256"), KeyID: canary}
 	shared := acpclient.SecretJWT{Secret: canary, Alg: canary}
 	mutual := acpclient.MutualTLS{Certificate: tls.Certificate{Certificate: [][]byte{[]byte(canary)}, PrivateKey: canary}}
+	object := acpclient.RequestObject{Key: newSigner(t, "ES256"), KeyID: canary}
 	values := map[string]any{
 		"Tokens": tokens, "*Tokens": &tokens, "[]Tokens": []acpclient.Tokens{tokens}, "a struct with Tokens": struct{ T acpclient.Tokens }{tokens},
 		"Flow": flow, "*Flow": &flow, "map of Flow": map[string]acpclient.Flow{"a": flow},
 		"Secret": acpclient.Secret(canary), "SecretBasic": acpclient.SecretBasic(canary), "SecretPost": acpclient.SecretPost(canary),
-		"PrivateKeyJWT": private, "*PrivateKeyJWT": &private, "SecretJWT": shared, "*SecretJWT": &shared, "MutualTLS": mutual, "*MutualTLS": &mutual, "Config": config, "*Config": &config, "Client": client,
+		"PrivateKeyJWT": private, "*PrivateKeyJWT": &private, "SecretJWT": shared, "*SecretJWT": &shared, "MutualTLS": mutual, "*MutualTLS": &mutual, "RequestObject": object, "*RequestObject": &object, "Config": config, "*Config": &config, "Client": client,
 		"TokenSource": client.TokenSource(t.Context(), &tokens, nil), "HTTPClient": client.HTTPClient(oauth2.StaticTokenSource(tokens.Token)),
 	}
 	for name, value := range values {
@@ -56,7 +57,7 @@ func TestRedaction(t *testing.T) {
 		}
 	}
 	// What is never stored is not shown by JSON either.
-	for _, name := range []string{"Secret", "SecretBasic", "SecretPost", "PrivateKeyJWT", "*PrivateKeyJWT", "SecretJWT", "*SecretJWT", "MutualTLS", "*MutualTLS", "Config", "Client"} {
+	for _, name := range []string{"Secret", "SecretBasic", "SecretPost", "PrivateKeyJWT", "*PrivateKeyJWT", "SecretJWT", "*SecretJWT", "MutualTLS", "*MutualTLS", "RequestObject", "*RequestObject", "Config", "Client"} {
 		raw, err := json.Marshal(values[name])
 		if err != nil || bytes.Contains(raw, []byte(canary)) || len(raw) < 3 {
 			t.Errorf("%s as JSON: %s, %v", name, raw, err)
