@@ -108,7 +108,7 @@ func (s *Server) refusedParameter(q url.Values, client Client) (code, descriptio
 		return "request_not_supported", "request objects are not supported"
 	case q.Has("request_uri"):
 		return "request_uri_not_supported", "request objects are not supported"
-	case mode != "" && mode != "query" && mode != "form_post":
+	case mode != "" && !slices.Contains(responseModes, mode):
 		return "invalid_request", "response_mode is not supported"
 	case refusal != "":
 		return "invalid_request", refusal
@@ -162,13 +162,17 @@ func (s *Server) callback(a *Authorization, status int) *Response {
 	if s.opts.IssParameter { // RFC 9207 2: on errors too
 		v.Set("iss", s.Issuer)
 	}
+	signed, form := transport(a.ResponseMode)
+	if signed {
+		v = url.Values{"response": {s.signedResponse(a.ClientID, v)}}
+	}
 	s.mu.Lock()
 	hook := s.hooks.callback
 	s.mu.Unlock()
 	if hook != nil {
 		hook(v)
 	}
-	if a.ResponseMode == "form_post" {
+	if form {
 		return formPost(a.RedirectURI, v)
 	}
 	separator := "?"

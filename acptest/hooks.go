@@ -18,6 +18,8 @@ type hooks struct {
 	logoutToken   func(header, claims map[string]any)
 	mintIDToken   func(header, claims map[string]any) string
 	mintAccess    func(header, claims map[string]any) string
+	jarm          func(header, claims map[string]any)
+	mintJARM      func(header, claims map[string]any) string
 	tokens        func(map[string]any)
 	userInfo      func(map[string]any)
 	introspection func(map[string]any)
@@ -63,6 +65,15 @@ func (s *Server) OnAuthorize(f func(*Authorization)) { s.set(func(h *hooks) { h.
 // OnCallback edits the parameters that go to the redirect URI, success or error. For what url.Values
 // cannot say, edit the Location header with OnResponse(AuthorizeEndpoint, ...).
 func (s *Server) OnCallback(f func(url.Values)) { s.set(func(h *hooks) { h.callback = f }) }
+
+// OnJARM edits header and claims of signed authorization responses before they are signed, success or
+// error: the parameters of the callback are among the claims. OnCallback then sees `response` alone.
+func (s *Server) OnJARM(f func(header, claims map[string]any)) { s.set(func(h *hooks) { h.jarm = f }) }
+
+// MintJARM makes the whole signed authorization response itself.
+func (s *Server) MintJARM(f func(header, claims map[string]any) string) {
+	s.set(func(h *hooks) { h.mintJARM = f })
+}
 
 // OnMetadata edits the metadata document.
 func (s *Server) OnMetadata(f func(map[string]any)) { s.set(func(h *hooks) { h.metadata = f }) }

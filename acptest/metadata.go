@@ -43,11 +43,12 @@ func (s *Server) metadata(req Request) *Response {
 		"backchannel_logout_session_supported":             true,
 		"scopes_supported":                                 []string{"openid", "profile", "email", "offline_access"},
 		"response_types_supported":                         []string{"code"},
-		"response_modes_supported":                         []string{"query", "form_post"},
+		"response_modes_supported":                         responseModes,
 		"grant_types_supported":                            []string{"authorization_code", "refresh_token", "client_credentials"},
 		"subject_types_supported":                          []string{"public"},
 		"id_token_signing_alg_values_supported":            algs,
 		"userinfo_signing_alg_values_supported":            algs,
+		"authorization_signing_alg_values_supported":       algs,
 		"code_challenge_methods_supported":                 []string{"plain", "S256"}, // ACP names both
 		"token_endpoint_auth_methods_supported":            methods,
 		"introspection_endpoint_auth_methods_supported":    methods,
