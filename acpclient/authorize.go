@@ -164,8 +164,8 @@ func (c *Client) newPrefix(m *Metadata) (*authorizePrefix, error) {
 	if c.config.RedirectURL != "" {
 		b.WriteString("&redirect_uri=" + url.QueryEscape(c.config.RedirectURL))
 	}
-	if c.config.ResponseMode == "form_post" {
-		b.WriteString("&response_mode=form_post")
+	if mode := c.config.ResponseMode; mode != "" && mode != "query" {
+		b.WriteString("&response_mode=" + mode)
 	}
 	p.url = b.String()
 	return p, nil

@@ -1,6 +1,7 @@
 package acpclient
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"net/url"
@@ -15,17 +16,15 @@ const (
 
 // judgeCallback returns the code of a callback that is the answer to the flow. An *Error
 // is the server's answer, any other error means that it is none.
-func (c *Client) judgeCallback(m *Metadata, flow *Flow, callback url.Values) (code string, err error) {
-	for name, values := range callback {
-		if len(values) > 1 { // RFC 6749 3.1
-			return "", invalidCallback("duplicate_parameter", clean(name)+" is there twice")
-		}
+func (c *Client) judgeCallback(ctx context.Context, m *Metadata, flow *Flow, callback url.Values) (code string, err error) {
+	if callback, err = c.parameters(ctx, m, callback); err != nil {
+		return "", err
 	}
 	// RFC 6749 10.12: the state binds the callback to the browser that started the flow.
 	state := callback.Get("state")
 	switch {
 	case state == "":
-		return "", invalidCallback("state_missing", "no state")
+		return "", errNoState
 	case flow == nil:
 		return "", invalidCallback("state_missing", "no flow was kept")
 	case flow.State == "" || flow.Verifier == "" || flow.Nonce == "":
@@ -40,7 +39,8 @@ func (c *Client) judgeCallback(m *Metadata, flow *Flow, callback url.Values) (co
 	if err := c.judgeIssuer(m, callback); err != nil {
 		return "", err
 	}
-	// Tokens never come through the browser (RFC 9700 2.1.2), and JARM was not asked for.
+	// Tokens never come through the browser (RFC 9700 2.1.2), and what JARM adds was not asked
+	// for, or was opened already.
 	for _, name := range []string{"access_token", "id_token", "token_type", "refresh_token", "response"} {
 		if callback.Has(name) {
 			return "", invalidCallback("malformed_callback", name+" in the callback")
@@ -58,6 +58,28 @@ func (c *Client) judgeCallback(m *Metadata, flow *Flow, callback url.Values) (co
 		return "", invalidCallback("malformed_callback", "no usable code")
 	}
 	return code, nil
+}
+
+var (
+	errNotText = invalidCallback("malformed_callback", "invalid UTF-8, or NUL")
+	errNoState = invalidCallback("state_missing", "no state")
+)
+
+// parameters are those of the answer, each one there once (RFC 6749 3.1): the callback's own
+// or, in a JWT response mode, those of the verified response.
+func (c *Client) parameters(ctx context.Context, m *Metadata, callback url.Values) (url.Values, error) {
+	if !wellFormed(callback) {
+		return nil, errNotText
+	}
+	for name, values := range callback {
+		if len(values) > 1 {
+			return nil, invalidCallback("duplicate_parameter", clean(name)+" is there twice")
+		}
+	}
+	if isJWTMode(c.config.ResponseMode) {
+		return c.openResponse(ctx, m, callback)
+	}
+	return callback, nil
 }
 
 // judgeIssuer obeys RFC 9207 2.4, for errors, too.

@@ -99,8 +99,8 @@ func (c *Config) check() error {
 	if err := checkScopes(c.Scopes); err != nil {
 		bad("Scopes: %w", err)
 	}
-	if c.ResponseMode != "" && c.ResponseMode != "query" && c.ResponseMode != "form_post" {
-		bad("ResponseMode: is neither query nor form_post")
+	if err := c.checkResponseMode(); err != nil {
+		bad("ResponseMode: %w", err)
 	}
 	if slices.Contains(c.TrustedAudiences, "") {
 		bad("TrustedAudiences: holds an empty string")

@@ -42,6 +42,10 @@ type Config struct {
 	// ResponseMode is "query" (the same as ""), or "form_post". A form comes from another
 	// site, so that the login's cookie must be SameSite=None; Secure: use https. On http
 	// loopback some browsers drop such a cookie.
+	//
+	// "query.jwt", "form_post.jwt" and "jwt" (for a code: in the query) have the server sign the
+	// answer (JARM). It must name the mode in its metadata; an answer that is not
+	// signed is then refused, an error, too. See Client.CallbackState.
 	ResponseMode string
 
 	// RequirePushedAuthorizationRequests sends every authorization request through the back
@@ -59,8 +63,8 @@ type Config struct {
 	// may hold beside ClientID. nil trusts none (OIDC Core 3.1.3.7).
 	TrustedAudiences []string
 
-	// IDTokenAlgs narrows the accepted signature algorithms of ID tokens, userinfo
-	// and logout tokens. nil means all asymmetric ones that the server names.
+	// IDTokenAlgs narrows the accepted signature algorithms of ID tokens, userinfo,
+	// logout tokens and signed responses. nil means all asymmetric ones that the server names.
 	// "HS256" (384, 512) must stand alone and needs a client secret of 32 (48, 64) bytes or more.
 	IDTokenAlgs []string
 

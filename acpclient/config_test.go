@@ -61,6 +61,11 @@ func TestNewRefuses(t *testing.T) {
 		{"AZ-34 scope with a quote", func(c *acpclient.Config) { c.Scopes = []string{`a"b`} }, "Scopes"},
 		{"AZ-34 two scopes in one", func(c *acpclient.Config) { c.Scopes = []string{"a b"} }, "Scopes"},
 		{"response mode", func(c *acpclient.Config) { c.ResponseMode = "fragment" }, "ResponseMode"},
+		{"CB-38 a response that a browser keeps to itself", func(c *acpclient.Config) { c.ResponseMode = "fragment.jwt" }, "ResponseMode: a browser keeps the fragment"},
+		{"CB-38 no response mode", func(c *acpclient.Config) { c.ResponseMode = "x.jwt" }, "ResponseMode"},
+		{"CB-38 a response under the client's secret", func(c *acpclient.Config) {
+			c.ResponseMode, c.IDTokenAlgs, c.Auth = "query.jwt", []string{"HS256"}, acpclient.Secret("thirty-two-bytes-are-long-enough")
+		}, "ResponseMode: query.jwt needs a signature"},
 		{"empty trusted audience", func(c *acpclient.Config) { c.TrustedAudiences = []string{""} }, "TrustedAudiences"},
 		{"CF-07 two places of trust", func(c *acpclient.Config) {
 			c.RootCAs, c.Transport = x509.NewCertPool(), http.DefaultTransport

@@ -27,18 +27,15 @@ func (c *Client) Exchange(ctx context.Context, flow *Flow, callback url.Values) 
 		return nil, err
 	}
 	defer end()
-	if !wellFormed(callback) {
-		return nil, invalidCallback("malformed_callback", "invalid UTF-8")
-	}
 	m, err := c.meta.value(ctx)
 	if err != nil {
 		// What can be judged without the metadata is judged all the same.
-		if _, judged := c.judgeCallback(&Metadata{}, flow, callback); errors.Is(judged, ErrInvalidCallback) {
+		if _, judged := c.judgeCallback(ctx, &Metadata{}, flow, callback); errors.Is(judged, ErrInvalidCallback) {
 			return nil, judged
 		}
 		return nil, err
 	}
-	code, err := c.judgeCallback(m, flow, callback)
+	code, err := c.judgeCallback(ctx, m, flow, callback)
 	if err != nil {
 		return nil, err
 	}

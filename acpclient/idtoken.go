@@ -30,7 +30,7 @@ const maxTokenAge = 10 * time.Minute
 // their parser takes white space and JSON serialization, and they judge what the gate read
 // of issuer and audience, because they would fold the case of names and take the last of two.
 func (c *Client) verifyIDToken(ctx context.Context, m *Metadata, raw string, rules idTokenRules) (*jws, error) {
-	t, err := c.open(ctx, m, raw)
+	t, err := c.open(ctx, m, raw, (*Metadata).idTokenAlgs)
 	if err != nil {
 		return nil, err
 	}
@@ -75,13 +75,14 @@ func (j judged) VerifySignature(context.Context, string) ([]byte, error) {
 	return append(payload, '}'), nil
 }
 
-// open passes a token of the server's through the gate and verifies its signature.
-func (c *Client) open(ctx context.Context, m *Metadata, raw string) (*jws, error) {
+// open passes a token of the server's through the gate and verifies its signature, by an
+// algorithm that the server names for this kind of token.
+func (c *Client) open(ctx context.Context, m *Metadata, raw string, named algsOf) (*jws, error) {
 	t, err := c.admit(raw)
 	if err != nil {
 		return nil, err
 	}
-	return t, c.authenticate(ctx, m, t)
+	return t, c.authenticate(ctx, m, t, named)
 }
 
 // admit is what needs no key: the gate, and whether the algorithm is a configured one.
@@ -97,19 +98,19 @@ func (c *Client) admit(raw string) (*jws, error) {
 }
 
 // authenticate verifies the signature, and reads the claims.
-func (c *Client) authenticate(ctx context.Context, m *Metadata, t *jws) (err error) {
+func (c *Client) authenticate(ctx context.Context, m *Metadata, t *jws, named algsOf) (err error) {
 	if c.secret != nil {
 		if !verifyHMAC(t.alg, c.secret, t.signingInput, t.signature) {
 			return invalidToken("signature", "the signature is not the server's")
 		}
 		return t.readClaims()
 	}
-	if !m.namesAlg(t.alg) {
+	if !named.hold(m, t.alg) {
 		// The server may have changed its keys' type since it was asked.
 		if m, err = c.meta.again(ctx, forcedFetch); err != nil {
 			return err
 		}
-		if !m.namesAlg(t.alg) {
+		if !named.hold(m, t.alg) {
 			return invalidToken("alg", "alg is not one that the server names")
 		}
 	}
@@ -119,10 +120,17 @@ func (c *Client) authenticate(ctx context.Context, m *Metadata, t *jws) (err err
 	return t.readClaims()
 }
 
-// namesAlg is true for every alg where the server names none.
-func (m *Metadata) namesAlg(alg string) bool {
-	return m.IDTokenSigningAlgValuesSupported == nil || slices.Contains(m.IDTokenSigningAlgValuesSupported, alg)
+// algsOf is what the server names for a kind of token; nil where it names none.
+type algsOf func(*Metadata) []string
+
+// hold is true for every alg where the server names none.
+func (of algsOf) hold(m *Metadata, alg string) bool {
+	names := of(m)
+	return names == nil || slices.Contains(names, alg)
 }
+
+func (m *Metadata) idTokenAlgs() []string  { return m.IDTokenSigningAlgValuesSupported }
+func (m *Metadata) responseAlgs() []string { return m.authorizationSigningAlgs }
 
 // algs are the configured ones, or all asymmetric ones.
 func (c *Config) algs() []string {

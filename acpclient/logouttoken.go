@@ -60,7 +60,7 @@ func (c *Client) VerifyLogoutToken(ctx context.Context, token string) (*LogoutTo
 	if err != nil {
 		return nil, err
 	}
-	if err := c.authenticate(ctx, m, t); err != nil {
+	if err := c.authenticate(ctx, m, t, (*Metadata).idTokenAlgs); err != nil {
 		return nil, err
 	}
 	logout, err := c.judgeLogoutToken(t)

@@ -46,6 +46,8 @@ type Metadata struct {
 	// Of request objects (RFC 9101 10.5, OpenID Connect Discovery 3): see checkRequestObject.
 	requireSignedRequestObject, requestParameterSupported bool
 	requestObjectAlgs                                     []string // nil when the server is silent
+	responseModes                                         []string // response_modes_supported
+	authorizationSigningAlgs                              []string // authorization_signing_alg_values_supported (JARM 3)
 
 	raw []byte
 }
@@ -91,6 +93,9 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 		"introspection_endpoint_auth_methods_supported": &m.IntrospectionEndpointAuthMethodsSupported,
 		"introspection_signing_alg_values_supported":    &m.IntrospectionSigningAlgValuesSupported,
 		"request_object_signing_alg_values_supported":   &m.requestObjectAlgs,
+
+		"response_modes_supported":                   &m.responseModes,
+		"authorization_signing_alg_values_supported": &m.authorizationSigningAlgs,
 	} {
 		v, ok := doc.Value(name)
 		if !ok || v.IsNull() {

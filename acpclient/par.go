@@ -18,7 +18,10 @@ func (c *Client) checkDemands(m *Metadata) error {
 		}
 		return invalidResponse("metadata", "no pushed_authorization_request_endpoint, and "+who)
 	}
-	return c.checkRequestObject(m)
+	if err := c.checkRequestObject(m); err != nil {
+		return err
+	}
+	return c.judgeResponseMode(m)
 }
 
 // pushes reports whether authorization requests go through the back channel.

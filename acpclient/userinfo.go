@@ -55,7 +55,7 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 	}
 	var members strictjson.Object
 	if signed {
-		token, err := c.open(ctx, m, string(body))
+		token, err := c.open(ctx, m, string(body), (*Metadata).idTokenAlgs)
 		if err == nil {
 			err = c.judgeUserInfo(token)
 		}
