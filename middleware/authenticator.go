@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,9 +23,10 @@ type Authenticator struct {
 	now    func() time.Time
 
 	issuer         string
-	expectedIssuer string // the iss of tokens and callbacks
-	origin         string // of the redirect URL; "" without one
-	formPost       bool
+	expectedIssuer string   // the iss of tokens and callbacks
+	origin         string   // of the redirect URL; "" without one
+	formPost       bool     // the callback is a form
+	signedResponse bool     // and its state stands in a JWT
 	own            []string // decoded paths that no login may return to
 
 	cookies      cookieRules
@@ -54,7 +56,8 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 	}
 	a := &Authenticator{
 		client: client, config: config, now: wallClock,
-		issuer: registered.Issuer, expectedIssuer: cmp.Or(registered.ExpectedIssuer, registered.Issuer), formPost: registered.ResponseMode == "form_post",
+		issuer: registered.Issuer, expectedIssuer: cmp.Or(registered.ExpectedIssuer, registered.Issuer),
+		formPost: strings.HasPrefix(registered.ResponseMode, "form_post"), signedResponse: strings.HasSuffix(registered.ResponseMode, "jwt"),
 		own: config.ownPaths(),
 	}
 	secure := true

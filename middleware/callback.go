@@ -42,12 +42,12 @@ func (a *Authenticator) Callback(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, acpclient.ErrClosed)
 		return
 	}
-	state, err := callbackState(values)
+	p := a.cookies.read(r)
+	state, err := a.callbackState(r, p, values)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	p := a.cookies.read(r)
 	tx, err := a.findTransaction(w.Header(), p, state)
 	if before, ok := a.memory.used.get(keyOf(state)); ok {
 		a.replay(w, r, p, state, err == nil, before)
@@ -150,8 +150,19 @@ func parseCallback(raw string, most int) (url.Values, error) {
 	return values, nil
 }
 
-// callbackState is the one state of a callback.
-func callbackState(values url.Values) (string, error) {
+// callbackState is the one state of a callback. Of a signed response it is verified, before
+// anything changes; a browser that brings no cookie of ours costs no signature.
+func (a *Authenticator) callbackState(r *http.Request, p *presented, values url.Values) (string, error) {
+	if !a.signedResponse {
+		return plainState(values)
+	}
+	if len(p.txs) == 0 && p.held() == 0 {
+		return "", errNoLogin
+	}
+	return a.client.CallbackState(r.Context(), values)
+}
+
+func plainState(values url.Values) (string, error) {
 	states := values["state"]
 	switch {
 	case len(states) > 1: // RFC 6749 3.1

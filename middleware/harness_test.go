@@ -221,7 +221,7 @@ func (a *app) noSecrets() {
 	log := a.logs.String()
 	secrets := map[string]string{"client secret": a.server.ClientSecret, "cookie key": string(a.key)}
 	for _, s := range a.browser.Log() {
-		for _, name := range []string{"code", "state", "nonce", "code_challenge", "id_token_hint"} {
+		for _, name := range []string{"code", "state", "nonce", "code_challenge", "id_token_hint", "response"} {
 			secrets[name+" "+s.URL.Path] = s.URL.Query().Get(name)
 		}
 		for _, line := range s.SetCookies {

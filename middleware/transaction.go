@@ -173,8 +173,10 @@ func (a *Authenticator) findTransaction(h http.Header, p *presented, state strin
 	case len(p.txs) > 0:
 		return nil, invalidCallback("state_mismatch", "no login with this state was started in this browser")
 	}
-	return nil, invalidCallback("state_missing", "no login was started in this browser, or it is over")
+	return nil, errNoLogin
 }
+
+var errNoLogin = invalidCallback("state_missing", "no login was started in this browser, or it is over")
 
 // ceilSecond rounds up, so that a cookie does not end before what it holds.
 func ceilSecond(d time.Duration) time.Duration {
