@@ -41,7 +41,8 @@ type Config struct {
 	DefaultPath string
 
 	// PostLogoutRedirectURL is where the authorization server sends the browser after a
-	// logout. It must be registered there. "" leaves the browser at the server.
+	// logout, with a `state` that Authenticator.PostLogout compares. It must be registered there. "" leaves
+	// the browser at the server.
 	PostLogoutRedirectURL string
 
 	// IdleTimeout ends a session that is not used, AbsoluteTimeout any session, counted

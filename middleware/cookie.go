@@ -23,6 +23,7 @@ const (
 type cookieRules struct {
 	session   string // name of a session's first cookie
 	tx        string // start of a transaction's name
+	logout    string // of the state of a logout at the server
 	secure    bool
 	crossSite bool // transactions come back with a cross-site POST
 }
@@ -30,11 +31,10 @@ type cookieRules struct {
 // newCookieRules follows the registered redirect URL, never what a request claims:
 // only http on loopback has no Secure.
 func newCookieRules(name string, secure, formPost bool) cookieRules {
-	c := cookieRules{session: name + "_session", tx: name + "_tx_", secure: secure, crossSite: formPost}
 	if secure {
-		c.session, c.tx = hostPrefix+c.session, hostPrefix+c.tx
+		name = hostPrefix + name
 	}
-	return c
+	return cookieRules{session: name + "_session", tx: name + "_tx_", logout: name + "_logout", secure: secure, crossSite: formPost}
 }
 
 // chunk names the i-th cookie of a session.

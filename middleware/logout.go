@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -51,7 +52,7 @@ func (a *Authenticator) Logout(w http.ResponseWriter, r *http.Request) {
 	}
 	location := a.config.DefaultPath
 	if rec != nil {
-		location = a.endAtServer(r, rec.tokens())
+		location = a.endAtServer(w.Header(), r, rec.tokens())
 	}
 	redirect(w, location)
 }
@@ -69,7 +70,7 @@ func (a *Authenticator) fromOurPage(r *http.Request) bool {
 
 // endAtServer revokes the tokens, and returns where the browser ends its session at the
 // server. A browser that leaves does not stop it.
-func (a *Authenticator) endAtServer(r *http.Request, t *acpclient.Tokens) string {
+func (a *Authenticator) endAtServer(h http.Header, r *http.Request, t *acpclient.Tokens) string {
 	ctx := context.WithoutCancel(r.Context())
 	revoke, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
@@ -78,13 +79,19 @@ func (a *Authenticator) endAtServer(r *http.Request, t *acpclient.Tokens) string
 	}
 	find, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
-	// Without a state: where the browser comes back to changes nothing, so none would be compared.
-	location, err := a.client.LogoutURL(find, t, &acpclient.LogoutOptions{PostLogoutRedirectURL: a.config.PostLogoutRedirectURL})
+	o := &acpclient.LogoutOptions{PostLogoutRedirectURL: a.config.PostLogoutRedirectURL}
+	if o.PostLogoutRedirectURL != "" {
+		o.State = rand.Text()
+	}
+	location, err := a.client.LogoutURL(find, t, o)
 	if err != nil {
 		if !errors.Is(err, errors.ErrUnsupported) {
 			a.logoutWarning(r, "acp: logout: the session at the server goes on", err)
 		}
 		return a.config.DefaultPath
+	}
+	if o.State != "" {
+		a.cookies.set(h, a.cookies.logout, o.State, postLogoutTime) // for PostLogout
 	}
 	return location
 }

@@ -53,6 +53,7 @@ func routes(c config, auth *middleware.Authenticator, log *slog.Logger) http.Han
 	mux.Handle("/profile", auth.RequireSession(users))
 	mux.Handle("/api/me", auth.RequireSession(users))
 	mux.Handle("/api/call", auth.RequireSession(users))
+	mux.Handle(afterLogout, auth.PostLogout(http.HandlerFunc(goodbye)))
 	mux.Handle("/healthz", public)
 	mux.Handle("/{$}", auth.LoadSession(public))
 	mux.Handle("/", auth.LoadSession(http.HandlerFunc(nothing)))

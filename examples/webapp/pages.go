@@ -51,17 +51,13 @@ func visitorOf(r *http.Request) *visitor {
 }
 
 // afterLogout is where the authorization server sends the browser after a logout.
-const afterLogout = "/?signed-out"
+const afterLogout = "/signed-out"
+
+// goodbye is for who comes from there.
+func goodbye(w http.ResponseWriter, _ *http.Request) { show(w, http.StatusOK, "goodbye", nil) }
 
 // home is for everybody.
-func home(w http.ResponseWriter, r *http.Request) {
-	v := visitorOf(r)
-	if v == nil && r.URL.RawQuery == "signed-out" {
-		show(w, http.StatusOK, "goodbye", nil)
-		return
-	}
-	show(w, http.StatusOK, "home", v)
-}
+func home(w http.ResponseWriter, r *http.Request) { show(w, http.StatusOK, "home", visitorOf(r)) }
 
 // profile is for signed-in users: RequireSession stands before it.
 func profile(w http.ResponseWriter, r *http.Request) {

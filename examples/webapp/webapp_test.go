@@ -76,8 +76,10 @@ func TestWithoutConfiguration(t *testing.T) {
 	if p := a.do(http.MethodPost, app.base+"/logout", nil, map[string]string{"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}); p.StatusCode != http.StatusForbidden {
 		t.Errorf("logout from elsewhere: status %d", p.StatusCode)
 	}
-	if p := a.submit(a.open(app.base + "/")); p.StatusCode != http.StatusOK || p.Request.URL.Path != "/" || p.Request.URL.Host != strings.TrimPrefix(app.base, "http://") || !strings.Contains(p.text, "You are signed out") {
+	if p := a.submit(a.open(app.base + "/")); p.StatusCode != http.StatusOK || p.Request.URL.Path != "/signed-out" || p.Request.URL.Host != strings.TrimPrefix(app.base, "http://") || !strings.Contains(p.text, "You are signed out") {
 		t.Errorf("logout: status %d at %s\n%s", p.StatusCode, p.Request.URL, p.text)
+	} else if again := a.open(p.Request.URL.String()); again.Request.URL.Path != "/" || strings.Contains(again.text, "You are signed out") {
+		t.Errorf("the address of the last page of a logout, by itself: %s\n%s", again.Request.URL, again.text)
 	}
 	if p := a.fetch(app.base + "/api/me"); p.StatusCode != http.StatusUnauthorized {
 		t.Errorf("/api/me after logout: status %d", p.StatusCode)
