@@ -55,7 +55,7 @@ func onWire(t *testing.T, f wire) *middleware.Authenticator {
 	return onWireConfig(t, middleware.Config{}, f)
 }
 
-func onWireConfig(t *testing.T, config middleware.Config, f wire) *middleware.Authenticator {
+func onWireConfig(t testing.TB, config middleware.Config, f wire) *middleware.Authenticator {
 	t.Helper()
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)

@@ -106,7 +106,7 @@ func (s *shelf) firstSeen(ctx context.Context, token string, now, until time.Tim
 // is refused, which is no reason to refuse the login.
 func (s *shelf) keepReturn(ctx context.Context, state string, t *transaction) {
 	token := onceToken("state", state)
-	if b, err := sealUnder([]byte(state), "return", token, []byte(t.flow.ReturnTo)); err == nil {
+	if b, err := sealWith(codecOf([]byte(state), "return"), token, []byte(t.flow.ReturnTo)); err == nil {
 		_ = s.storage.Commit(ctx, token, b, t.useful())
 	}
 }
@@ -118,7 +118,7 @@ func (s *shelf) returnOf(ctx context.Context, state string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b, _ := openUnder([]byte(state), "return", token, values[0])
+	b, _ := openWith(codecOf([]byte(state), "return"), token, values[0])
 	return string(b), nil
 }
 
@@ -126,11 +126,11 @@ func (s *shelf) returnOf(ctx context.Context, state string) (string, error) {
 // of its place, so that it cannot be moved. The cookie in turn is sealed under
 // Config.CookieKeys, which so may change while the record stays.
 func (s *shelf) seal(r *record) ([]byte, error) {
-	return sealUnder(r.ticket.key[:], "record", recordToken(r.id), r.encode())
+	return sealWith(r.ticket.sealing(), recordToken(r.id), r.encode())
 }
 
 func (s *shelf) open(t *record, sealed []byte) (*record, bool) {
-	plain, ok := openUnder(t.ticket.key[:], "record", recordToken(t.id), sealed)
+	plain, ok := openWith(t.ticket.sealing(), recordToken(t.id), sealed)
 	if !ok {
 		return nil, false
 	}
@@ -145,11 +145,10 @@ func (s *shelf) open(t *record, sealed []byte) (*record, bool) {
 	return r, true
 }
 
-// sealUnder seals what a Store holds, whose readers do not have the secret. It may encrypt plain in place.
-func sealUnder(secret []byte, purpose, token string, plain []byte) ([]byte, error) {
-	codec, err := codecOf(secret, purpose)
-	if err != nil {
-		return nil, err
+// sealWith seals what a Store holds, whose readers do not have the secret. It may encrypt plain in place.
+func sealWith(codec *securecookie.SecureCookie, token string, plain []byte) ([]byte, error) {
+	if codec == nil {
+		return nil, errSeal
 	}
 	sealed, err := codec.Encode(token, plain)
 	if err != nil {
@@ -158,16 +157,16 @@ func sealUnder(secret []byte, purpose, token string, plain []byte) ([]byte, erro
 	return []byte(sealed), nil
 }
 
-func openUnder(secret []byte, purpose, token string, sealed []byte) (plain []byte, ok bool) {
-	codec, err := codecOf(secret, purpose)
-	ok = err == nil && codec.Decode(token, string(sealed), &plain) == nil
+func openWith(codec *securecookie.SecureCookie, token string, sealed []byte) (plain []byte, ok bool) {
+	ok = codec != nil && codec.Decode(token, string(sealed), &plain) == nil
 	return plain, ok
 }
 
-func codecOf(secret []byte, purpose string) (*securecookie.SecureCookie, error) {
+// codecOf is nil for a secret that Go's FIPS mode finds too short: a state that is not ours may be.
+func codecOf(secret []byte, purpose string) *securecookie.SecureCookie {
 	key, err := hkdf.Key(sha256.New, secret, nil, "acp-go store v1|"+purpose, 2*keySize)
 	if err != nil {
-		return nil, err
+		return nil
 	}
-	return securecookie.New(key[:keySize], key[keySize:]).SetSerializer(securecookie.NopEncoder{}).MaxLength(0).MaxAge(0), nil
+	return securecookie.New(key[:keySize], key[keySize:]).SetSerializer(securecookie.NopEncoder{}).MaxLength(0).MaxAge(0)
 }

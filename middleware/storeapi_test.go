@@ -67,7 +67,7 @@ func (refuseAll) Verify(context.Context, string) (*acpclient.AccessToken, error)
 }
 
 // onWireWith is an application with a Store whose server is f.
-func onWireWith(t *testing.T, store middleware.Store, f wire) *middleware.Authenticator {
+func onWireWith(t testing.TB, store middleware.Store, f wire) *middleware.Authenticator {
 	t.Helper()
 	return onWireConfig(t, middleware.Config{Store: store}, f)
 }

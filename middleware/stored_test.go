@@ -335,3 +335,21 @@ func TestStoreExpiry(t *testing.T) { // SE-31
 		t.Errorf("SE-31: the store holds %v", kinds)
 	}
 }
+
+// The record opens with the very key that is in its cookie: who has the store, and the keys of all cookies, but not
+// this one, reads nothing.
+func TestRecordKeyIsInTheCookie(t *testing.T) { // SE-16
+	c := newCluster(t, 1, nil)
+	r := c.replicas[0]
+	plain := r.auth.Ticket(request("GET", site+"/", c.signIn()))
+	const id, key = 1, 33 // where they begin, after the version
+	for at, want := range map[int]int{-1: 200, id: 303, key - 1: 303, key: 303, key + 16: 303, key + 31: 303} {
+		forged := bytes.Clone(plain)
+		if at >= 0 {
+			forged[at] ^= 1
+		}
+		if code, _, _ := r.get("/profile", sessionPrefix+"="+r.auth.SealSession(forged)); code != want {
+			t.Errorf("SE-16: byte %d of the ticket changed: %d, want %d", at, code, want)
+		}
+	}
+}

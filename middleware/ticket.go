@@ -4,7 +4,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"sync"
 	"time"
+
+	"github.com/gorilla/securecookie"
 )
 
 // ticketVersion is the first byte of what a cookie holds where sessions live in a Store.
@@ -16,6 +19,15 @@ type ticket struct {
 	id       [32]byte // random; its hash is the record's id
 	key      [32]byte // random; the record is sealed under it
 	sid, sub markKey  // where a logout of the server's leaves word
+
+	once  sync.Once // a ticket is shared by the requests that bring it again
+	codec *securecookie.SecureCookie
+}
+
+// sealing seals and opens the record. Its keys are derived once, which costs more than to use them.
+func (t *ticket) sealing() *securecookie.SecureCookie {
+	t.once.Do(func() { t.codec = codecOf(t.key[:], "record") })
+	return t.codec
 }
 
 // newTicket gives a record its place in a Store. The record's id is derived: who reads the
