@@ -46,6 +46,12 @@ type AuthorizeOptions struct {
 	// Claims is the JSON of the claims parameter (OIDC Core 5.5).
 	Claims json.RawMessage
 
+	// AuthorizationDetails is the JSON of the authorization_details parameter (RFC 9396 2): an
+	// array of objects, each with a `type`, as json.Marshal makes it of a slice of your own
+	// structs. What was granted is in Tokens.Extra("authorization_details"), as encoding/json
+	// decodes it. They may say much of the user: see Config.RequirePushedAuthorizationRequests.
+	AuthorizationDetails json.RawMessage
+
 	// Extra is anything else. It cannot name a parameter that this package sends, nor one
 	// that has a field above, and each has one value.
 	Extra url.Values
@@ -55,7 +61,7 @@ type AuthorizeOptions struct {
 var reserved = []string{
 	"response_type", "response_mode", "client_id", "redirect_uri", "scope", "state", "nonce",
 	"code_challenge", "code_challenge_method", "request", "request_uri", "response",
-	"prompt", "max_age", "acr_values", "login_hint", "idp_hint", "ui_locales", "resource", "claims",
+	"prompt", "max_age", "acr_values", "login_hint", "idp_hint", "ui_locales", "resource", "claims", "authorization_details",
 	"client_secret", "client_assertion", "client_assertion_type", "code", "code_verifier", "dpop_jkt",
 	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", // of a request object
 }
@@ -194,6 +200,7 @@ func (o *AuthorizeOptions) write(b *strings.Builder, flow *Flow) {
 		param("resource", r)
 	}
 	param("claims", string(o.Claims))
+	param("authorization_details", string(o.AuthorizationDetails))
 	for name, values := range o.Extra {
 		param(url.QueryEscape(name), values[0])
 	}
@@ -238,6 +245,11 @@ func (o *AuthorizeOptions) check() error {
 	}
 	if o.Claims != nil && (!json.Valid(o.Claims) || o.Claims[0] != '{') {
 		return mistake("Claims", "not a JSON object")
+	}
+	if o.AuthorizationDetails != nil {
+		if err := checkDetails(o.AuthorizationDetails); err != nil {
+			return mistake("AuthorizationDetails", "%w", err)
+		}
 	}
 	for name, values := range o.Extra {
 		if slices.Contains(reserved, name) || name == "" {

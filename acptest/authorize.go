@@ -1,6 +1,7 @@
 package acptest
 
 import (
+	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
@@ -191,7 +192,7 @@ func (s *Server) newCode(a *Authorization) string {
 	g := &grant{
 		id: random()[:22], clientID: a.ClientID, user: a.User.withDefaults(), scopes: a.Scopes,
 		nonce: a.Params.Get("nonce"), authTime: a.AuthTime, requestedAt: now, acr: a.ACR, amr: a.AMR,
-		sid: random()[:22], resources: a.Params["resource"],
+		sid: random()[:22], resources: a.Params["resource"], details: a.details(),
 		refreshTokens: s.opts.RefreshTokens || slices.Contains(a.Scopes, "offline_access"),
 	}
 	s.mu.Lock()
@@ -201,6 +202,12 @@ func (s *Server) newCode(a *Authorization) string {
 		challenge: a.Params.Get("code_challenge"), redirectURI: a.Params.Get("redirect_uri"),
 	}
 	return value
+}
+
+// details are what authorization_details asks for; nil for nothing.
+func (a *Authorization) details() (list []any) {
+	_ = json.Unmarshal([]byte(a.Params.Get("authorization_details")), &list) // judged when it came
+	return list
 }
 
 // formPost is the page of OAuth 2.0 Form Post Response Mode 2.

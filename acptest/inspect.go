@@ -1,6 +1,7 @@
 package acptest
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -122,7 +123,20 @@ func (s *Server) inspectAuthorize(q url.Values, openid bool) (refusal string) {
 		s.breach(RuleRequest, "OpenID Connect Core 3.1.2.1", "prompt is %q: none cannot stand with another value", q.Get("prompt"))
 		refusal = "prompt is contradictory"
 	}
+	if q.Has("authorization_details") && !wellTyped(q.Get("authorization_details")) {
+		s.breach(RuleRequest, "RFC 9396 2", "authorization_details is not an array of objects, each with a type")
+		refusal = "authorization_details is malformed"
+	}
 	return refusal
+}
+
+// wellTyped holds for what authorization_details must be (RFC 9396 2).
+func wellTyped(details string) bool {
+	type typed struct {
+		Type string `json:"type"`
+	}
+	var list []typed
+	return json.Unmarshal([]byte(details), &list) == nil && len(list) > 0 && !slices.Contains(list, typed{})
 }
 
 func orPlain(method string) string {

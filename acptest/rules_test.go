@@ -66,6 +66,8 @@ func TestEachBreachFailsTheTest(t *testing.T) {
 		{"foreign redirect URI", acptest.RuleRedirectURI, "RFC 6749 3.1.2.3", authorize(func(v url.Values) { v.Set("redirect_uri", "http://app.example/callback") })},
 		{"AZ-34 scope character", acptest.RuleRequest, "RFC 6749 3.3", authorize(func(v url.Values) { v.Set("scope", `openid "x`) })},
 		{"AZ-34 max_age", acptest.RuleRequest, "max_age", authorize(func(v url.Values) { v.Set("max_age", "-1") })},
+		{"AZ-34 details of no type", acptest.RuleRequest, "authorization_details", authorize(func(v url.Values) { v.Set("authorization_details", `[{"iban":"x"}]`) })},
+		{"AZ-34 details in no array", acptest.RuleRequest, "authorization_details", authorize(func(v url.Values) { v.Set("authorization_details", `{"type":"x"}`) })},
 		{"AZ-34 prompt", acptest.RuleRequest, "prompt", authorize(func(v url.Values) { v.Set("prompt", "none login") })},
 		{"secret in the authorize URL", acptest.RuleSecretInURL, "RFC 6749 2.3.1", authorize(func(v url.Values) { v.Set("client_secret", "x") })},
 		{"TX-31 redirect URI differs", acptest.RuleRedirectURI, "RFC 6749 4.1.3", token(func(_ *client, v url.Values, _ http.Header) { v.Set("redirect_uri", redirect+"/") })},

@@ -18,6 +18,7 @@ type grant struct {
 	amr           []string
 	sid           string
 	resources     []string
+	details       []any // RFC 9396
 	refreshTokens bool
 	revoked       bool // under Server.mu
 }

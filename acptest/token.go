@@ -195,6 +195,9 @@ func (s *Server) tokens(client Client, g *grant, scopes []string, first bool) *R
 	if g.id != "" {
 		body["grant_id"] = g.id
 	}
+	if g.details != nil {
+		body["authorization_details"] = g.details
+	}
 	if slices.Contains(scopes, "openid") {
 		body["id_token"] = s.issueIDToken(client, g, access, first)
 	}

@@ -242,6 +242,7 @@ func cloneOptions(o *acpclient.AuthorizeOptions) *acpclient.AuthorizeOptions {
 	c.Scopes, c.Prompt = slices.Clone(o.Scopes), slices.Clone(o.Prompt)
 	c.ACRValues, c.UILocales = slices.Clone(o.ACRValues), slices.Clone(o.UILocales)
 	c.Resources, c.Claims = slices.Clone(o.Resources), slices.Clone(o.Claims)
+	c.AuthorizationDetails = slices.Clone(o.AuthorizationDetails)
 	if o.MaxAge != nil {
 		c.MaxAge = new(*o.MaxAge)
 	}

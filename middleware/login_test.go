@@ -285,13 +285,14 @@ func TestLongReturnTo(t *testing.T) { // AZ-28 RD-12
 func TestLoginOptions(t *testing.T) {
 	options := &acpclient.AuthorizeOptions{
 		ReturnTo: "https://evil.example", Prompt: []string{"login"}, Scopes: []string{"openid"}, Extra: url.Values{"tenant": {"x"}},
-		MaxAge: new(time.Minute),
+		MaxAge: new(time.Minute), AuthorizationDetails: []byte(`[{"type":"a"}]`),
 	}
 	a := newApp(t, func(s *setup) { s.config.Authorize = options })
+	options.AuthorizationDetails[10] = 'x'
 	options.Prompt[0], options.Scopes[0], options.Extra["tenant"][0], *options.MaxAge = "none", "bad", "bad", 0 // CF-06
 	u, _ := url.Parse(a.serve(request("GET", site+"/login", "")).Header().Get("Location"))
 	q := u.Query()
-	if q.Get("prompt") != "login" || q.Get("scope") != "openid" || q.Get("tenant") != "x" || q.Get("max_age") != "60" {
+	if q.Get("prompt") != "login" || q.Get("scope") != "openid" || q.Get("tenant") != "x" || q.Get("max_age") != "60" || q.Get("authorization_details") != `[{"type":"a"}]` {
 		t.Errorf("%v", q)
 	}
 	if p := a.browser.Navigate(site + "/login"); p.URL().Path != "/" || p.Status() != 200 {
