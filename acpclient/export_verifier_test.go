@@ -31,3 +31,16 @@ func Remembered(v *Verifier) (good, bytes, refused, inquiries int) {
 
 // LooksLikeJWT is looksLikeJWT where no header is known.
 func LooksLikeJWT(token string) bool { return looksLikeJWT(token, &headerMemo{}) }
+
+// Fingerprint gives digests as a Verifier of its own does, with FIPS 140-3 or without.
+func Fingerprint(fips bool) func(token string) [16]byte {
+	f := newFingerprinter()
+	if fips {
+		f = fingerprinter{}
+	}
+	room := &scratch{}
+	return func(token string) [16]byte {
+		room.token = append(room.token[:0], token...)
+		return f.digest(room)
+	}
+}
