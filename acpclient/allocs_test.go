@@ -24,7 +24,7 @@ func TestVerifyAllocations(t *testing.T) {
 		}{"RL-28 first sight": {none, 25}, "RL-28 repeated": {v, 0}, "RL-28 repeated, auto": {auto, 0}} {
 			t.Run(name+" "+alg, func(t *testing.T) {
 				ctx := t.Context()
-				if n := testing.AllocsPerRun(100, func() {
+				if n := allocations(func() {
 					if _, err := row.v.Verify(ctx, token); err != nil {
 						t.Fatal(err)
 					}
@@ -40,7 +40,7 @@ func TestVerifyAllocations(t *testing.T) {
 func TestIntrospectionAllocations(t *testing.T) {
 	l, v := newDesk(t, nil)
 	token, ctx := l.server.AccessToken(nil), t.Context()
-	if n := testing.AllocsPerRun(100, func() {
+	if n := allocations(func() {
 		if _, err := v.Verify(ctx, token); err != nil {
 			t.Fatal(err)
 		}

@@ -127,14 +127,23 @@ func TestSlowAnswers(t *testing.T) {
 			for _, e := range []acptest.Endpoint{acptest.TokenEndpoint, acptest.UserInfoEndpoint, acptest.RevokeEndpoint} {
 				r.Handle(e, handler)
 			}
-			short := func() context.Context {
-				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-				t.Cleanup(cancel)
-				return ctx
-			}
-			_, exchange := r.client.Exchange(short(), flow, callback)
-			_, refresh := r.client.Refresh(short(), tokens)
-			for _, err := range []error{exchange, refresh, r.client.UserInfo(short(), tokens, new(any)), r.client.Revoke(short(), tokens)} {
+			for _, row := range []struct {
+				endpoint acptest.Endpoint
+				ask      func(ctx context.Context) error
+			}{
+				{acptest.TokenEndpoint, func(ctx context.Context) error { _, err := r.client.Exchange(ctx, flow, callback); return err }},
+				{acptest.TokenEndpoint, func(ctx context.Context) error { _, err := r.client.Refresh(ctx, tokens); return err }},
+				{acptest.UserInfoEndpoint, func(ctx context.Context) error { return r.client.UserInfo(ctx, tokens, new(any)) }},
+				{acptest.RevokeEndpoint, func(ctx context.Context) error { return r.client.Revoke(ctx, tokens) }},
+			} {
+				ctx := &deadline{t.Context(), make(chan struct{})}
+				answered, before := make(chan error, 1), r.Count(row.endpoint)
+				go func() { answered <- row.ask(ctx) }()
+				if err := r.Wait(t.Context(), row.endpoint, before+1); err != nil {
+					t.Fatal(err)
+				}
+				close(ctx.over)
+				err := <-answered
 				r.fails(err, acpclient.ErrUnavailable, "timeout")
 				if !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%v is no timeout", err)
@@ -142,6 +151,23 @@ func TestSlowAnswers(t *testing.T) {
 			}
 			r.asked(acptest.TokenEndpoint, 3)
 		})
+	}
+}
+
+// deadline is a context whose time is over when a test says so.
+type deadline struct {
+	context.Context
+	over chan struct{}
+}
+
+func (d *deadline) Done() <-chan struct{} { return d.over }
+
+func (d *deadline) Err() error {
+	select {
+	case <-d.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
 	}
 }
 

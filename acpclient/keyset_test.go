@@ -880,7 +880,7 @@ func TestKeySetHotPath(t *testing.T) { // RL-28
 	keys := acpclient.NewKeySet(acpclient.KeySetOptions{Fetch: server.fetch, MaxStale: time.Hour})
 	defer keys.Close()
 	verify := keys.VerifyPrepared(tok.alg, tok.kid)
-	if n := testing.AllocsPerRun(100, func() {
+	if n := allocations(func() {
 		if err := verify(t.Context(), tok.input, tok.sig); err != nil {
 			t.Fatal(err)
 		}
