@@ -3,6 +3,7 @@ package acptest_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -106,10 +107,9 @@ func TestHandle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := make([]byte, 20)
-	n, _ := res.Body.Read(start) // as much as there is
-	if !strings.HasPrefix(string(start[:n]), `{"keys":[`) {
-		t.Errorf("Endless starts with %q", start[:n])
+	start := make([]byte, len(`{"keys":[`))
+	if _, err := io.ReadFull(res.Body, start); err != nil || string(start) != `{"keys":[` {
+		t.Errorf("Endless starts with %q, %v", start, err)
 	}
 	res.Body.Close()
 	c.s.Handle(acptest.JWKSEndpoint, acptest.RedirectTo(307, "http://other.example/"))
