@@ -31,6 +31,12 @@ func typical() *http.Request {
 	return r
 }
 
+// allocations are those of one run of f. What else happens in the process is counted, too, and not
+// three times.
+func allocations(f func()) float64 {
+	return min(testing.AllocsPerRun(100, f), testing.AllocsPerRun(100, f), testing.AllocsPerRun(100, f))
+}
+
 // RL-28: beside the verifier, a request that is served costs its context and its copy.
 func TestBearerAllocations(t *testing.T) {
 	verifier := verifies(&acpclient.AccessToken{Scopes: []string{"a", "b", "c"}, ACR: "x"})
@@ -48,7 +54,7 @@ func TestBearerAllocations(t *testing.T) {
 		{"and the headers stripped", middleware.StripIdentityHeaders(protector(nothing)), 2},
 	} {
 		w, r := nowhere{http.Header{}}, typical()
-		if got := testing.AllocsPerRun(100, func() { row.handler.ServeHTTP(w, r) }); got != row.want {
+		if got := allocations(func() { row.handler.ServeHTTP(w, r) }); got != row.want {
 			t.Errorf("%s: %v allocations, want %v", row.name, got, row.want)
 		}
 	}

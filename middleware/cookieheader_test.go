@@ -127,5 +127,5 @@ func TestManyCookiesAreCheap(t *testing.T) { // SE-12
 
 func allocsOf(h http.Handler, r *http.Request) float64 {
 	w := nowhere{http.Header{}}
-	return testing.AllocsPerRun(20, func() { clear(w.header); h.ServeHTTP(w, r) })
+	return allocations(func() { clear(w.header); h.ServeHTTP(w, r) })
 }

@@ -29,7 +29,7 @@ func ask(t *testing.T, server *httptest.Server, line, headers string) said {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	fmt.Fprintf(c, "%s HTTP/1.1\r\n%sConnection: close\r\n\r\n", line, headers)
 	method, _, _ := strings.Cut(line, " ")
 	res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
