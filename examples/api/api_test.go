@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -16,6 +12,8 @@ import (
 	"time"
 
 	"github.com/acp-go/acp/acptest"
+	"github.com/acp-go/acp/examples/internal/apptest"
+	"github.com/acp-go/acp/examples/internal/serve"
 )
 
 // Every curl line answers what its title says.
@@ -200,7 +198,7 @@ func TestStartsWhileTheServerIsDown(t *testing.T) {
 	s.SetUnreachable(false)
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
-	for deadline := time.After(10 * time.Second); p.send(t, "GET", "/things", token).StatusCode != 200; {
+	for deadline := time.After(time.Minute); p.send(t, "GET", "/things", token).StatusCode != 200; {
 		select {
 		case <-again.C:
 		case <-deadline:
@@ -209,72 +207,24 @@ func TestStartsWhileTheServerIsDown(t *testing.T) {
 	}
 }
 
-// startProcess runs the program as a process of its own.
-func startProcess(t *testing.T, environ ...string) (program *exec.Cmd, base string, stderr *buffer) {
-	t.Helper()
-	stderr = &buffer{}
-	program = exec.CommandContext(t.Context(), os.Args[0])
-	program.Env = append([]string{"BE_THE_PROGRAM=1", "PATH=" + os.Getenv("PATH")}, environ...)
-	program.Stderr = stderr
-	out, err := program.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := program.Start(); err != nil {
-		t.Fatal(err)
-	}
-	text := make([]byte, 64<<10)
-	n, err := out.Read(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := regexp.MustCompile(`http://[0-9.:]+`).Find(text[:n])
-	if address == nil {
-		t.Fatalf("it does not say where it is: %s", text[:n])
-	}
-	return program, string(bytes.TrimSpace(address)), stderr
-}
-
-// end sends the signal, and says how long the program took to end cleanly.
-func end(t *testing.T, program *exec.Cmd, signal os.Signal) time.Duration {
-	t.Helper()
-	begin := time.Now()
-	if err := program.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
-	if err := program.Wait(); err != nil {
-		t.Errorf("it did not end cleanly: %v", err)
-	}
-	return time.Since(begin)
-}
-
 func TestEndsWhenIdle(t *testing.T) {
-	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		t.Run(fmt.Sprint(signal), func(t *testing.T) {
-			program, base, _ := startProcess(t)
-			// A connection that was opened in advance must not hold the end up.
-			idle, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer idle.Close()
-			r, _ := http.NewRequestWithContext(t.Context(), "GET", base+"/healthz", nil)
-			if a := do(t, r); a.StatusCode != 200 {
-				t.Errorf("/healthz: status %d", a.StatusCode)
-			}
-			if took := end(t, program, signal); took > 3*time.Second {
-				t.Errorf("it took %v to end", took)
-			}
-		})
-	}
+	apptest.EndsWhenIdle(t, func(t *testing.T, base string) {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", base+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := do(t, r); a.StatusCode != 200 {
+			t.Errorf("/healthz: status %d", a.StatusCode)
+		}
+	})
 }
 
 // A request that waits for the authorization server is answered before the program ends.
 func TestEndsWhenBusy(t *testing.T) {
 	s := acptest.NewServer(t, nil)
 	s.Handle(acptest.JWKSEndpoint, acptest.Hang())
-	program, base, stderr := startProcess(t, "ACP_ISSUER="+s.Issuer, "ACP_AUDIENCE="+s.Audience, "ACP_LISTEN=127.0.0.1:0")
-	r, err := http.NewRequestWithContext(t.Context(), "GET", base+"/things", nil)
+	p := apptest.Start(t, "ACP_ISSUER="+s.Issuer, "ACP_AUDIENCE="+s.Audience, "ACP_LISTEN=127.0.0.1:0")
+	r, err := http.NewRequestWithContext(t.Context(), "GET", p.URL+"/things", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,8 +242,8 @@ func TestEndsWhenBusy(t *testing.T) {
 	if err := s.Wait(t.Context(), acptest.JWKSEndpoint, 1); err != nil {
 		t.Fatal(err)
 	}
-	if took := end(t, program, syscall.SIGTERM); took > 10*time.Second {
-		t.Errorf("it took %v to end\n%s", took, stderr)
+	if took := p.End(t, syscall.SIGTERM); took > 10*time.Second {
+		t.Errorf("it took %v to end\n%s", took, p.Stderr)
 	}
 	if got := <-status; got != 503 && got != 504 {
 		t.Errorf("the request in flight: status %d", got)
@@ -301,9 +251,5 @@ func TestEndsWhenBusy(t *testing.T) {
 }
 
 func TestWrongSettingEndsTheProcess(t *testing.T) {
-	program := exec.CommandContext(t.Context(), os.Args[0])
-	program.Env = []string{"BE_THE_PROGRAM=1", "ACP_ISSUER=https://acp.example"}
-	if err := program.Run(); program.ProcessState.ExitCode() != 2 {
-		t.Errorf("%v", err)
-	}
+	apptest.EndsWith(t, serve.Misspelled, "ACP_ISSUER=https://acp.example")
 }

@@ -1,11 +1,11 @@
 package main
 
 import (
-	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/acp-go/acp/examples/internal/apptest"
 )
 
 func writeFile(t *testing.T, content string) string {
@@ -24,8 +24,7 @@ func settings(changes ...string) []string {
 	}, changes...)
 }
 
-// canary must never be printed.
-const canary = "c4nary"
+const canary = apptest.Canary
 
 func TestWrongSettings(t *testing.T) {
 	const id, secret = "ACP_CLIENT_ID=" + canary, "ACP_CLIENT_SECRET=" + canary
@@ -75,20 +74,7 @@ func TestWrongSettings(t *testing.T) {
 		"listen elsewhere":              {settings("ACP_LISTEN=192.0.2.1:0"), "ACP_LISTEN"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// A program that starts after all ends at once, and the test fails.
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			var stdout, stderr strings.Builder
-			if status := run(ctx, row.environ, &stdout, &stderr); status != 2 {
-				t.Errorf("exit status %d", status)
-			}
-			message := stderr.String()
-			if !strings.HasPrefix(message, "api: "+row.variable+": ") || strings.Count(message, "\n") != 1 {
-				t.Errorf("not one line that names %s:\n%s", row.variable, message)
-			}
-			if strings.Contains(message, canary) || stdout.String() != "" {
-				t.Errorf("it says too much:\n%s%s", message, stdout.String())
-			}
+			apptest.Refuses(t, "api", run, row.environ, row.variable)
 		})
 	}
 }

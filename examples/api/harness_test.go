@@ -5,55 +5,30 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/acp-go/acp/acptest"
+	"github.com/acp-go/acp/examples/internal/apptest"
 	"github.com/acp-go/acp/examples/internal/serve"
 )
 
-// TestMain lets this binary be the program itself, for the tests that need a process.
-func TestMain(m *testing.M) {
-	if os.Getenv("BE_THE_PROGRAM") == "1" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { apptest.Main(m, main) }
 
 // program is the program, running in this process.
 type program struct {
 	base   string
-	stdout *buffer
-	stderr *buffer
+	stdout *apptest.Output
+	stderr *apptest.Output
 	stop   func() int // ends it as SIGTERM does, and is its exit status
-}
-
-// buffer is a strings.Builder for several goroutines.
-type buffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }
 
 func start(t *testing.T, environ ...string) *program {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
-	p := &program{stdout: &buffer{}, stderr: &buffer{}}
+	p := &program{stdout: &apptest.Output{}, stderr: &apptest.Output{}}
 	status := make(chan int, 1)
 	go func() {
 		status <- run(ctx, environ, io.MultiWriter(p.stdout, in), p.stderr)

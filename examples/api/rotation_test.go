@@ -76,9 +76,11 @@ func TestFloods(t *testing.T) {
 	if p.crowd(t, 1, 200, good) != 0 {
 		t.Fatal("a good token is refused")
 	}
+	const coolDown = 30 * time.Second
+	began := time.Now()
 	for _, flood := range []struct {
 		name string
-		most int // fetches
+		most int // fetches in one cool-down
 		mint func(i int) string
 	}{
 		{"JW-11 bad signatures", 1, func(i int) string { return parts[0] + "." + part(`{"i":%d}`, i) + "." + parts[2] }},
@@ -95,12 +97,15 @@ func TestFloods(t *testing.T) {
 		others.Go(func() { refused = p.crowd(t, 30, 200, good) })
 		passed := p.crowd(t, 100, 401, flood.mint)
 		others.Wait()
+		flood.most += int(time.Since(began) / coolDown)
 		if n := s.Count(acptest.JWKSEndpoint) - before; n > flood.most || passed != 0 || refused != 0 {
 			t.Errorf("%s: %d fetches, want %d; %d not 401, %d good ones refused", flood.name, n, flood.most, passed, refused)
 		}
 	}
 	s.RotateKey()
-	p.audit(t, p.send(t, "GET", "/things", good(0)), 401, "invalid_token")
+	if a := p.send(t, "GET", "/things", good(0)); a.StatusCode != 200 || time.Since(began) < coolDown {
+		p.audit(t, a, 401, "invalid_token")
+	}
 }
 
 // Documents that are none. JW-17, JW-28, BR-24: without keys every token that needs one gets 503,
@@ -127,14 +132,17 @@ func TestBrokenDocuments(t *testing.T) {
 				s.Handle(endpoint, broken(s))
 				p := startWith(all, s)
 				token := s.AccessToken(map[string]any{"scp": "things.read"})
+				began := time.Now()
 				for range 5 {
 					p.audit(t, p.send(t, "GET", "/things", token), 503, "")
 				}
 				p.audit(t, p.send(t, "GET", "/things", ""), 401, "")
 				p.audit(t, p.send(t, "GET", "/things", "garbage"), 401, "invalid_token")
 				p.audit(t, p.send(t, "GET", "/healthz", ""), 200, "")
-				if n := s.Count(endpoint); n > 2 { // two, when the machine is slow
-					t.Errorf("%d fetches", n)
+				// The back-off begins with 1 s, give or take a fifth. net/http asks again by itself when
+				// a connection that it used before is reset.
+				if n, most := s.Count(endpoint), 2+int(time.Since(began)/(800*time.Millisecond)); n > most {
+					t.Errorf("%d fetches, want %d", n, most)
 				}
 				if log := p.stderr.String(); strings.Contains(log, "c4nary") {
 					t.Errorf("the document is in the log:\n%s", log)
@@ -147,7 +155,7 @@ func TestBrokenDocuments(t *testing.T) {
 	// All of them wait for the end of their first back-off at the same time.
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for name, status := range healed {
 		for ; status() != 200; <-again.C {
 			if time.Now().After(deadline) {

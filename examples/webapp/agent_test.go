@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/acp-go/acp/examples/internal/apptest"
 	"github.com/acp-go/acp/examples/internal/serve"
 )
 
@@ -140,25 +141,7 @@ type app struct {
 	base   string
 	issuer string
 	stop   func() int // ends it as SIGTERM does, and is its exit status
-	log    *buffer
-}
-
-// buffer is a strings.Builder for several goroutines.
-type buffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+	log    *apptest.Output
 }
 
 func startApp(t *testing.T, environ ...string) *app {
@@ -166,7 +149,7 @@ func startApp(t *testing.T, environ ...string) *app {
 	ctx, cancel := context.WithCancel(context.Background())
 	out, in := io.Pipe()
 	status := make(chan int, 1)
-	started := &app{log: &buffer{}}
+	started := &app{log: &apptest.Output{}}
 	go func() {
 		status <- run(ctx, environ, in, started.log)
 		_ = in.Close() // a pipe in memory

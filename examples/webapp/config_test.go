@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/acp-go/acp/examples/internal/apptest"
 )
 
 func randomKey() string {
@@ -52,8 +53,7 @@ func settings(changes ...string) []string {
 	}, changes...)
 }
 
-// canary must never be printed.
-const canary = "c4nary"
+const canary = apptest.Canary
 
 func TestWrongSettings(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
@@ -133,20 +133,7 @@ func TestWrongSettings(t *testing.T) {
 		"API by http":                  {settings("ACP_API_URL=http://api.example/accounts"), "ACP_API_URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// A program that starts after all ends at once, and the test fails.
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			var stdout, stderr strings.Builder
-			if status := run(ctx, row.environ, &stdout, &stderr); status != 2 {
-				t.Errorf("exit status %d", status)
-			}
-			message := stderr.String()
-			if !strings.HasPrefix(message, "webapp: "+row.variable+": ") || strings.Count(message, "\n") != 1 {
-				t.Errorf("not one line that names %s:\n%s", row.variable, message)
-			}
-			if strings.Contains(message, canary) || strings.Contains(message, good) || strings.Contains(message, "192.0.2.1") || stdout.String() != "" {
-				t.Errorf("it says too much:\n%s%s", message, stdout.String())
-			}
+			apptest.Refuses(t, "webapp", run, row.environ, row.variable, good, "192.0.2.1")
 		})
 	}
 }

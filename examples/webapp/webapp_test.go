@@ -9,33 +9,23 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/acp-go/acp/examples/internal/apptest"
+	"github.com/acp-go/acp/examples/internal/serve"
 	"github.com/acp-go/acp/examples/localacp"
 )
 
-// TestMain lets this binary be the program itself, for the tests that need a process.
-func TestMain(m *testing.M) {
-	if os.Getenv("BE_THE_PROGRAM") == "1" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { apptest.Main(m, main) }
 
 func TestWithoutConfiguration(t *testing.T) {
 	app := startApp(t)
@@ -313,7 +303,7 @@ func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
-	for deadline := time.After(10 * time.Second); !holds(); {
+	for deadline := time.After(time.Minute); !holds(); {
 		select {
 		case <-again.C:
 		case <-deadline:
@@ -335,15 +325,8 @@ func TestCallWithoutAPI(t *testing.T) {
 }
 
 func TestStartsWhileTheServerIsDown(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	issuer := "http://" + l.Addr().String() + "/demo/bank"
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	app := startApp(t, settings("ACP_ISSUER="+issuer)...)
+	// A port on which nobody listens, and that nobody is given.
+	app := startApp(t, settings("ACP_ISSUER=http://127.0.0.1:1/demo/bank")...)
 	a := newAgent(t)
 	if p := a.step(app.base + "/healthz"); p.StatusCode != http.StatusOK {
 		t.Errorf("/healthz: status %d", p.StatusCode)
@@ -363,56 +346,14 @@ func TestStartsWhileTheServerIsDown(t *testing.T) {
 	}
 }
 
-// TestSignals runs the program as a process of its own.
-func TestSignals(t *testing.T) {
-	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		t.Run(fmt.Sprint(signal), func(t *testing.T) {
-			program := exec.CommandContext(t.Context(), os.Args[0])
-			program.Env = []string{"BE_THE_PROGRAM=1", "PATH=" + os.Getenv("PATH")}
-			out, err := program.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := program.Start(); err != nil {
-				t.Fatal(err)
-			}
-			text := make([]byte, 4096)
-			n, err := out.Read(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, address, found := strings.Cut(string(text[:n]), "http://")
-			address, _, _ = strings.Cut(address, "/")
-			if !found {
-				t.Fatalf("it does not say where it is: %s", text[:n])
-			}
-			// A connection that was opened in advance must not hold the end up.
-			idle, err := net.Dial("tcp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer idle.Close()
-			if p := newAgent(t).step("http://" + address + "/healthz"); p.StatusCode != http.StatusOK {
-				t.Errorf("/healthz: status %d", p.StatusCode)
-			}
-			begin := time.Now()
-			if err := program.Process.Signal(signal); err != nil {
-				t.Fatal(err)
-			}
-			if err := program.Wait(); err != nil {
-				t.Errorf("it did not end cleanly: %v", err)
-			}
-			if took := time.Since(begin); took > 3*time.Second {
-				t.Errorf("it took %v to end", took)
-			}
-		})
-	}
+func TestEndsWhenIdle(t *testing.T) {
+	apptest.EndsWhenIdle(t, func(t *testing.T, base string) {
+		if p := newAgent(t).step(base + "/healthz"); p.StatusCode != http.StatusOK {
+			t.Errorf("/healthz: status %d", p.StatusCode)
+		}
+	})
 }
 
 func TestWrongSettingEndsTheProcess(t *testing.T) {
-	program := exec.CommandContext(t.Context(), os.Args[0])
-	program.Env = []string{"BE_THE_PROGRAM=1", "ACP_CLIENT_ID=x"}
-	if err := program.Run(); program.ProcessState.ExitCode() != 2 {
-		t.Errorf("%v", err)
-	}
+	apptest.EndsWith(t, serve.Misspelled, "ACP_CLIENT_ID=x")
 }
