@@ -34,7 +34,7 @@ func startAPI(t *testing.T, issuer, audience, mode string, c client) (origin str
 	}
 	p := startProcess(t, cmd)
 	t.Cleanup(func() {
-		if err := p.terminate(10 * time.Second); err != nil {
+		if err := p.terminate(endLimit); err != nil {
 			t.Errorf("the API did not end cleanly after SIGTERM: %v", err)
 		}
 		if strings.Contains(p.stderr.String(), c.Secret) {

@@ -36,6 +36,7 @@ var startBrowser = sync.OnceValues(func() (context.Context, error) {
 		return nil, errors.New("a browser is needed: chromium, chromium-browser or google-chrome")
 	}
 	allocator, cancelAllocator := chromedp.NewExecAllocator(context.Background(),
+		chromedp.WSURLReadTimeout(patience),
 		chromedp.ExecPath(binary), // with a fresh profile directory, removed at the end
 		chromedp.Headless, chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true),

@@ -30,7 +30,7 @@ func TestClient(t *testing.T) {
 
 func testClient(t *testing.T, auth, mode string) {
 	registered := newClient(t, auth, "http://"+net.JoinHostPort("127.0.0.1", freePort(t)))
-	api := startResource(t)
+	api := startResource(t, accessTokenLifetime)
 	api.issuer = startOIDCProvider(t, "0", accessTokenLifetime, registered)
 	client, err := acpclient.New(acpclient.Config{
 		Issuer:       api.issuer,

@@ -26,14 +26,14 @@ func startEnvironment(t *testing.T, kind serverKind, auth, appHost, responseMode
 	t.Helper()
 	c := newClient(t, auth, "http://"+net.JoinHostPort(appHost, freePort(t)))
 	c.ResponseMode = responseMode
-	api := startResource(t)
+	api := startResource(t, lifetime)
 	api.issuer = kind.start(t, "0", lifetime, c)
 	return &environment{kind: kind, api: api, app: startWebapp(t, api.issuer, api.URL, c)}
 }
 
 // accessTokenLifetime is short enough to wait for its end, and long enough that a server
 // which counts in whole seconds does not end a token before its client expects it.
-const accessTokenLifetime = 8 * time.Second
+const accessTokenLifetime = 12 * time.Second
 
 func TestBrowser(t *testing.T) {
 	for _, kind := range servers {
@@ -276,7 +276,7 @@ func TestServerDownAtStart(t *testing.T) {
 		t.Run(kind.name, func(t *testing.T) {
 			port := freePort(t)
 			c := newClient(t, "client_secret_basic", "http://"+net.JoinHostPort(kind.appHost, freePort(t)))
-			api := startResource(t)
+			api := startResource(t, time.Hour)
 			// Started once to learn its issuer, and stopped: down for now.
 			t.Run("before", func(t *testing.T) { api.issuer = kind.start(t, port, time.Hour, c) })
 			e := &environment{kind: kind, api: api, app: startWebapp(t, api.issuer, api.URL, c)}

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// postgresServer is a PostgreSQL with an empty table of sessions.
+// postgresServer is a PostgreSQL with an empty table of sessions. It may be killed, and waits for no disk.
 type postgresServer struct {
 	*service
 	addr string
@@ -53,7 +53,7 @@ func startPostgres(t *testing.T) *postgresServer {
 	pool := p.pool(t, p.addr)
 	command := func() *exec.Cmd {
 		cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", port,
-			"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
+			"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
 		own := *attributes
 		cmd.Dir, cmd.SysProcAttr = dir, &own
 		return cmd
@@ -106,7 +106,7 @@ func unprivileged(t *testing.T, dir string) *syscall.SysProcAttr {
 // pool connects to the server, with another address when there is a proxy before it.
 func (p *postgresServer) pool(t *testing.T, addr string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), "postgres://interop@"+addr+"/postgres?sslmode=disable&connect_timeout=1&pool_max_conns=16")
+	pool, err := pgxpool.New(t.Context(), "postgres://interop@"+addr+"/postgres?sslmode=disable&connect_timeout=30&pool_max_conns=16")
 	if err != nil {
 		t.Fatal(err)
 	}

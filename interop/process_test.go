@@ -5,10 +5,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -17,7 +19,10 @@ import (
 
 // patience bounds every wait for another process. It is long because the machine may be
 // small and busy; nothing waits longer than what it waits for takes.
-const patience = 30 * time.Second
+const patience = time.Minute
+
+// endLimit is ten seconds, within which the examples end, and as much for a busy machine.
+const endLimit = 20 * time.Second
 
 // process is a program that the test started, in a process group of its own.
 type process struct {
@@ -36,7 +41,7 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *process {
 		cmd.SysProcAttr = new(syscall.SysProcAttr)
 	}
 	cmd.SysProcAttr.Setpgid, cmd.SysProcAttr.Pdeathsig = true, syscall.SIGKILL
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = patience // for what it wrote last
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting %s: %v", cmd.Path, err)
 	}
@@ -95,19 +100,26 @@ func (b *lockedBuffer) String() string {
 	return b.buf.String()
 }
 
-// freePort is a loopback port that nobody listens on now.
+// freePort is a loopback port on which nobody listens before the test does, nor until its end. It
+// is none of those that Linux gives to whoever asks for any, unless told otherwise, which would be
+// somebody else's as soon as it is free. Its UDP socket is the lock that keeps other tests away.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := strconv.Itoa(20_000 + rand.N(10_000))
+		lock, err := net.ListenPacket("udp", "127.0.0.1:"+port)
+		if err != nil {
+			continue
+		}
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			t.Cleanup(func() { lock.Close() })
+			return port
+		}
+		lock.Close()
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
 // eventually asks again and again until done says yes, and fails when patience is over.

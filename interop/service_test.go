@@ -48,7 +48,7 @@ func (s *service) start() {
 			s.t.Fatalf("%s ended at its start: %v\n%s%s", cmd.Path, p.err, out, p.stderr)
 		default:
 		}
-		ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 		defer cancel()
 		if err := s.ready(ctx); err != nil {
 			return false, err.Error()

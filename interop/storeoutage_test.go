@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -50,11 +51,26 @@ func storeCalls(store *redis.Store, lease *redis.Lease) []storeCall {
 	}
 }
 
-// fail makes all the calls many times at the same time: each must be an error, in time.
+// fail makes all the calls many times at the same time: each must be an error, in time. A machine
+// that stood still does not do so three times; timeouts that are too long are so each time.
 func fail(t *testing.T, calls []storeCall, token, when string) {
+	t.Helper()
+	for range 3 {
+		took := failOnce(t, calls, token, when)
+		if took <= storeLimit {
+			return
+		}
+		t.Logf("the calls %s took %v", when, took)
+	}
+	t.Errorf("the calls %s took more than %v, three times", when, storeLimit)
+}
+
+// failOnce returns how long the slowest call took.
+func failOnce(t *testing.T, calls []storeCall, token, when string) (slowest time.Duration) {
 	t.Helper()
 	const times = 40 // more than there are connections, with five calls
 	var all sync.WaitGroup
+	var mu sync.Mutex
 	for _, call := range calls {
 		for range times {
 			all.Go(func() {
@@ -64,9 +80,10 @@ func fail(t *testing.T, calls []storeCall, token, when string) {
 				}
 				start := time.Now()
 				answer, err := call.do(context.Background(), used)
-				if took := time.Since(start); took > storeLimit {
-					t.Errorf("%s %s took %v", call.name, when, took)
-				}
+				took := time.Since(start)
+				mu.Lock()
+				slowest = max(slowest, took)
+				mu.Unlock()
 				if err == nil {
 					t.Errorf("%s %s: %s, no error", call.name, when, answer)
 				}
@@ -74,6 +91,18 @@ func fail(t *testing.T, calls []storeCall, token, when string) {
 		}
 	}
 	all.Wait()
+	return slowest
+}
+
+// goroutines counts those that have the word in their stacks.
+func goroutines(word string) (n int) {
+	all := make([]byte, 16<<20)
+	for stack := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		if strings.Contains(stack, word) {
+			n++
+		}
+	}
+	return n
 }
 
 // RL-22, RL-23, SE-27: an outage is an error within two seconds, never an answer; when it
@@ -102,13 +131,12 @@ func TestRedisOutage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			before := runtime.NumGoroutine()
 
 			row.fail()
 			fail(t, calls, token, "while Redis is "+row.name)
 			start := time.Now()
 			release() // it cannot reach Redis, and must not wait for it
-			if took := time.Since(start); took > storeLimit {
+			if took := time.Since(start); took > 4*storeLimit {
 				t.Errorf("release took %v", took)
 			}
 			row.heal()
@@ -136,8 +164,8 @@ func TestRedisOutage(t *testing.T) {
 				release()
 			}
 			eventually(t, "the end of what waited for Redis", func() (bool, string) {
-				now := runtime.NumGoroutine()
-				return now <= before+20, fmt.Sprintf("%d goroutines, %d before the outage", now, before)
+				n := goroutines("redis/go-redis")
+				return n == 0, fmt.Sprintf("%d goroutines", n)
 			})
 		})
 	}
@@ -150,9 +178,10 @@ func TestRedisLatency(t *testing.T) {
 	store, lease := openRedis(t, server.url(network.addr))
 	network.delay(300 * time.Millisecond)
 	for _, call := range storeCalls(store, lease) {
-		if _, err := call.do(t.Context(), rand.Text()); err != nil {
-			t.Errorf("%s, with 300 ms for an answer: %v", call.name, err)
-		}
+		eventually(t, call.name+", with 300 ms for an answer", func() (bool, string) { // at once, but on a machine that stood still
+			_, err := call.do(t.Context(), rand.Text())
+			return err == nil, fmt.Sprint(err)
+		})
 	}
 }
 
@@ -191,7 +220,7 @@ func TestRedisAddIsNotTriedAgain(t *testing.T) {
 	if _, _, err := store.FindCtx(t.Context(), "any"); err != nil { // there is a connection
 		t.Fatal(err)
 	}
-	network.delay(900 * time.Millisecond)
+	network.delay(patience)
 	answer := make(chan string, 1)
 	go func() {
 		added, err := store.Add(t.Context(), "acp:a", time.Now().Add(time.Hour))
@@ -211,7 +240,6 @@ func TestRedisAddIsNotTriedAgain(t *testing.T) {
 // RL-20: nothing renews leases when the connections are closed.
 func TestRedisCloseEndsRenewals(t *testing.T) {
 	server := startRedis(t)
-	before := runtime.NumGoroutine()
 	_, lease, closeRedis, err := redis.Open(server.url(server.addr))
 	if err != nil {
 		t.Fatal(err)
@@ -225,6 +253,10 @@ func TestRedisCloseEndsRenewals(t *testing.T) {
 	if _, err := lease.Acquire(t.Context(), held); err != nil {
 		t.Fatal(err)
 	}
+	const renewal = "examples/redis.(*Lease).hold"
+	if n := goroutines(renewal); n != 21 {
+		t.Errorf("%d goroutines renew 21 leases", n)
+	}
 	waited := make(chan error, 1)
 	go func() {
 		_, err := lease.Acquire(t.Context(), held)
@@ -237,8 +269,8 @@ func TestRedisCloseEndsRenewals(t *testing.T) {
 		t.Error("Acquire, while the connections were closed: no error")
 	}
 	eventually(t, "the end of the renewals", func() (bool, string) {
-		now := runtime.NumGoroutine()
-		return now < before+10, fmt.Sprintf("%d goroutines, %d before", now, before)
+		n := goroutines(renewal)
+		return n == 0, fmt.Sprintf("%d goroutines", n)
 	})
 }
 
@@ -284,26 +316,39 @@ func TestRedisLeaseOfTheDead(t *testing.T) {
 			}
 			t.Cleanup(func() { _ = closeRedis() })
 			key := rand.Text()
-			release, err := first.Acquire(t.Context(), key)
-			if err != nil {
-				t.Fatal(err)
-			}
+			var release func()
+			var began time.Time
+			eventually(t, "the first lease", func() (bool, string) {
+				began = time.Now()
+				release, err = first.Acquire(t.Context(), key)
+				return err == nil, fmt.Sprint(err)
+			})
 			row.die(closeRedis, network)
-			if _, err := second.Acquire(within(t, 2*time.Second), key); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("Acquire, right after the holder died: %v; want it to wait", err)
-			}
-			theirs, err := second.Acquire(within(t, 8*time.Second), key)
+			theirs, err := acquire(within(t, 20*time.Second), second, key) // four times the length of a lease
 			if err != nil {
 				t.Fatalf("Acquire, after the holder died: %v", err)
 			}
 			defer theirs()
+			if took := time.Since(began); took < 4*time.Second { // of the 5 s that a lease has, whatever the machine does
+				t.Errorf("Acquire, %v after the holder did: no error; want it to wait", took)
+			}
 			network.heal() // the dead come back, and let go
 			release()
-			if _, err := second.Acquire(within(t, time.Second), key); !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := acquire(within(t, time.Second), second, key); !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("Acquire, after one who had lost the lease released it: %v; want it to wait", err)
 			}
 		})
 	}
+}
+
+// acquire waits until ctx ends, also for a Redis that a busy machine makes slow.
+func acquire(ctx context.Context, lease *redis.Lease, key string) (release func(), err error) {
+	for ctx.Err() == nil {
+		if release, err = lease.Acquire(ctx, key); err == nil {
+			return release, nil
+		}
+	}
+	return nil, ctx.Err()
 }
 
 // within ends after d, or with the test.

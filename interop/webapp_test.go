@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 )
 
 // webapp is the example application, running as its own process.
@@ -55,7 +54,7 @@ func startWebapp(t *testing.T, issuer, apiURL string, c client) *webapp {
 	}
 	w := &webapp{process: startProcess(t, cmd), origin: origin, client: c}
 	t.Cleanup(func() {
-		if err := w.terminate(10 * time.Second); err != nil {
+		if err := w.terminate(endLimit); err != nil {
 			t.Errorf("the webapp did not end cleanly after SIGTERM: %v", err)
 		}
 		if c.Secret != "" && strings.Contains(w.stderr.String(), c.Secret) {
