@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -47,6 +48,7 @@ func newReplica(number int, origin, issuer, secret string, common shared, notes 
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", auth.LoadSession(http.HandlerFunc(r.page)))
 	mux.Handle("POST /everywhere", auth.RequireSession(http.HandlerFunc(r.signOutEverywhere)))
+	mux.Handle("POST /end", auth.RequireSession(http.HandlerFunc(r.signOutOne)))
 	mux.HandleFunc("GET /healthz", serve.Health)
 	r.handler = serve.Exactly(auth.Handler(http.NewCrossOriginProtection().Handler(mux)))
 	return r, nil
@@ -69,6 +71,14 @@ type view struct {
 	Total    int
 	Last     []refresh
 	Lifetime time.Duration
+	Sessions []signedIn
+}
+
+// signedIn is one browser of the user's.
+type signedIn struct {
+	ID    string
+	Since time.Time
+	Here  bool
 }
 
 // page uses the access token, as a call of an API would, so that it is refreshed.
@@ -83,6 +93,14 @@ func (r *replica) page(w http.ResponseWriter, q *http.Request) {
 		}
 		sum := sha256.Sum256([]byte(token))
 		v.Subject, v.Token = session.Subject, hex.EncodeToString(sum[:4])
+		sessions, err := r.auth.Sessions(q.Context(), session.Issuer, session.Subject)
+		if err != nil {
+			r.auth.WriteError(w, q, err)
+			return
+		}
+		for _, s := range sessions {
+			v.Sessions = append(v.Sessions, signedIn{s.ID, s.CreatedAt, s.ID == session.ID()})
+		}
 	}
 	v.Rows, v.Total, v.Last = r.ledger.read()
 	var body bytes.Buffer
@@ -98,6 +116,17 @@ func (r *replica) page(w http.ResponseWriter, q *http.Request) {
 func (r *replica) signOutEverywhere(w http.ResponseWriter, q *http.Request) {
 	session := middleware.SessionFromContext(q.Context())
 	if err := r.auth.EndSessions(q.Context(), session.Issuer, session.Subject, nil); err != nil {
+		r.auth.WriteError(w, q, err)
+		return
+	}
+	http.Redirect(w, q, "/", http.StatusSeeOther)
+}
+
+// signOutOne ends one of them.
+func (r *replica) signOutOne(w http.ResponseWriter, q *http.Request) {
+	session := middleware.SessionFromContext(q.Context())
+	err := r.auth.EndSession(q.Context(), session.Issuer, session.Subject, q.PostFormValue("id"))
+	if err != nil && !errors.Is(err, middleware.ErrSessionEnded) { // it is over already
 		r.auth.WriteError(w, q, err)
 		return
 	}

@@ -166,6 +166,36 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
+// One browser signs another one out, and nobody else.
+func TestSignOutOne(t *testing.T) {
+	base := start(t)
+	one, other, third := newBrowser(t, base), newBrowser(t, base), newBrowser(t, base)
+	ids := map[*browser]string{}
+	for _, b := range []*browser{third, other, one} { // each sees those before it, newest first
+		b.signIn()
+		_, page := b.do(http.MethodGet, base+"/", nil)
+		listed := hidden.FindAllStringSubmatch(page, -1)
+		if strings.Count(page, "this browser</dd>") != 1 || len(listed) != len(ids) {
+			t.Fatalf("%d others are listed, and there are %d\n%s", len(listed), len(ids), page)
+		}
+		if b == one {
+			ids[other], ids[third] = listed[0][2], listed[1][2]
+		} else {
+			ids[b] = ""
+		}
+	}
+	for range 2 { // the second time it is over already
+		one.do(http.MethodPost, base+"/end", url.Values{"id": {ids[other]}})
+	}
+	for range replicas {
+		for b, want := range map[*browser]string{one: "alice", other: "", third: "alice"} {
+			if shown := b.look(); shown["subject"] != want {
+				t.Errorf("%v, want %q", shown, want)
+			}
+		}
+	}
+}
+
 func TestSettings(t *testing.T) {
 	for name, row := range map[string]struct{ setting, variable string }{
 		"a Redis that cannot be":     {"ACP_REDIS_URL=http://secret-canary", "ACP_REDIS_URL"},
