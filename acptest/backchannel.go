@@ -23,7 +23,7 @@ func (s *Server) LogoutToken(claims map[string]any) string {
 		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
 	}
 	override(all, claims)
-	return client.issue(key, "logout+jwt", all, edit, nil)
+	return client.Encryption.sealed(client.issue(key, "logout+jwt", all, edit, nil), client.Encryption.IDToken)
 }
 
 // BackchannelLogout posts LogoutToken(claims) to a client's back-channel logout URI, as a

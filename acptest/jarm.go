@@ -23,6 +23,7 @@ func (s *Server) signedResponse(clientID string, v url.Values) string {
 		claims[name] = v.Get(name)
 	}
 	s.mu.Lock()
+	client := s.clients[clientID]
 	key, edit, mint := s.key, s.hooks.jarm, s.hooks.mintJARM
 	s.mu.Unlock()
 	header := key.header(nil)
@@ -32,5 +33,6 @@ func (s *Server) signedResponse(clientID string, v url.Values) string {
 	if mint != nil {
 		return mint(header, claims)
 	}
-	return key.SignRaw(encode(header), encode(claims))
+	token := key.SignRaw(encode(header), encode(claims))
+	return client.Encryption.sealed(token, client.Encryption.AuthorizationResponse)
 }

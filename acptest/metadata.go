@@ -49,6 +49,12 @@ func (s *Server) metadata(req Request) *Response {
 		"id_token_signing_alg_values_supported":            algs,
 		"userinfo_signing_alg_values_supported":            algs,
 		"authorization_signing_alg_values_supported":       algs,
+		"id_token_encryption_alg_values_supported":         encryptionAlgs,
+		"userinfo_encryption_alg_values_supported":         encryptionAlgs,
+		"authorization_encryption_alg_values_supported":    encryptionAlgs,
+		"id_token_encryption_enc_values_supported":         encryptionEncs,
+		"userinfo_encryption_enc_values_supported":         encryptionEncs,
+		"authorization_encryption_enc_values_supported":    encryptionEncs,
 		"code_challenge_methods_supported":                 []string{"plain", "S256"}, // ACP names both
 		"token_endpoint_auth_methods_supported":            methods,
 		"introspection_endpoint_auth_methods_supported":    methods,

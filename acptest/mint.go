@@ -133,9 +133,9 @@ func (s *Server) mintIDToken(client Client, claims map[string]any) string {
 	s.mu.Unlock()
 	token := client.issue(key, "JWT", claims, edit, mint)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.state.idTokens[token] = client.ID
-	return token
+	s.state.idTokens[token] = client.ID // an id_token_hint is not encrypted (OpenID Connect Core 3.1.2.1)
+	s.mu.Unlock()
+	return client.Encryption.sealed(token, client.Encryption.IDToken && mint == nil)
 }
 
 // issue signs a token as the client registered it, after the hooks.

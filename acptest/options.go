@@ -150,6 +150,9 @@ type Client struct {
 
 	// SignedUserInfo answers userinfo as a JWT, signed with the server's key.
 	SignedUserInfo bool
+
+	// Encryption encrypts what the client is registered to get so. The zero value encrypts nothing.
+	Encryption Encryption
 }
 
 // User is somebody who signs in.

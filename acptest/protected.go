@@ -63,9 +63,10 @@ func (s *Server) userInfo(r Request) *Response {
 	s.mu.Unlock()
 	claims := userClaims(g)
 	claims["sub"], claims["tid"], claims["aid"], claims["idp"] = t.claims["sub"], s.opts.Tenant, s.opts.Workspace, "demo"
-	if client.SignedUserInfo {
+	if e := client.Encryption; client.SignedUserInfo || e.UserInfo {
 		claims["iss"], claims["aud"] = s.Issuer, client.ID
-		res := response(http.StatusOK, "application/jwt", []byte(s.Sign(nil, edited(hook, claims))))
+		token := e.sealed(s.Sign(nil, edited(hook, claims)), e.UserInfo)
+		res := response(http.StatusOK, "application/jwt", []byte(token))
 		res.Header.Set("Cache-Control", "no-store")
 		return res
 	}
