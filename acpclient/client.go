@@ -46,6 +46,7 @@ func New(config Config) (*Client, error) {
 	config.Scopes = slices.Clone(config.Scopes)
 	config.TrustedAudiences = slices.Clone(config.TrustedAudiences)
 	config.IDTokenAlgs = slices.Clone(config.IDTokenAlgs)
+	config.Decryption = config.Decryption.clone()
 	config.Leeway = orDefault(config.Leeway, time.Minute)
 	config.FlowLifetime = orDefault(config.FlowLifetime, 10*time.Minute)
 	config.MaxTokenSize = orDefault(config.MaxTokenSize, defaultTokenSize)
@@ -101,6 +102,9 @@ func (c *Config) check() error {
 	}
 	if err := c.checkResponseMode(); err != nil {
 		bad("ResponseMode: %w", err)
+	}
+	if err := c.Decryption.check(c.ResponseMode); err != nil {
+		errs = append(errs, err)
 	}
 	if slices.Contains(c.TrustedAudiences, "") {
 		bad("TrustedAudiences: holds an empty string")
@@ -170,10 +174,10 @@ func printable(s string) bool {
 }
 
 // Config is a copy of the configuration, with the defaults of its times and sizes filled
-// in, and without Auth and RequestObject.
+// in, and without Auth, RequestObject and Decryption.
 func (c *Client) Config() Config {
 	config := c.config
-	config.Auth, config.RequestObject = nil, nil
+	config.Auth, config.RequestObject, config.Decryption = nil, nil, nil
 	config.Scopes = slices.Clone(config.Scopes)
 	config.TrustedAudiences = slices.Clone(config.TrustedAudiences)
 	config.IDTokenAlgs = slices.Clone(config.IDTokenAlgs)

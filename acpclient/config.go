@@ -68,6 +68,10 @@ type Config struct {
 	// "HS256" (384, 512) must stand alone and needs a client secret of 32 (48, 64) bytes or more.
 	IDTokenAlgs []string
 
+	// Decryption opens what the server encrypts to the client: ID tokens, userinfo and
+	// authorization responses. nil refuses whatever is encrypted.
+	Decryption *Decryption
+
 	// InsecureUntypedLogoutTokens takes logout tokens whose header has no `typ`, or "JWT",
 	// as well as those of the type logout+jwt. Servers older than the final Back-Channel
 	// Logout 1.0, which recommends the type, send such tokens, and a workspace of ACP may: they are

@@ -46,14 +46,17 @@ func (c *Client) Exchange(ctx context.Context, flow *Flow, callback url.Values) 
 	if err != nil {
 		return nil, err
 	}
-	tokens := &Tokens{Token: t, IDToken: r.idToken, Scopes: granted(r.scope, flow.Scopes)}
+	tokens := &Tokens{Token: t, Scopes: granted(r.scope, flow.Scopes)}
 	if r.idToken == "" {
 		if slices.Contains(flow.Scopes, "openid") { // OIDC Core 3.1.3.3
 			return nil, invalidResponse("id_token_missing", "openid was asked for, and no ID token came")
 		}
 		return tokens, nil
 	}
-	if _, err := c.verifyIDToken(ctx, m, r.idToken, idTokenRules{
+	if tokens.IDToken, err = c.decrypted(r.idToken, encryptedIDToken); err != nil {
+		return nil, err
+	}
+	if _, err := c.verifyIDToken(ctx, m, tokens.IDToken, idTokenRules{
 		nonce: flow.Nonce, nonceRequired: true, maxAge: flow.MaxAge,
 		accessToken: t.AccessToken, code: code, state: flow.State,
 	}); err != nil {

@@ -88,7 +88,11 @@ func (c *Client) openResponse(ctx context.Context, m *Metadata, callback url.Val
 	if raw == "" {
 		return nil, invalidCallback("malformed_callback", "no signed response")
 	}
-	t, err := c.open(ctx, m, raw, (*Metadata).responseAlgs)
+	var t *jws
+	raw, err := c.decrypted(raw, encryptedResponse)
+	if err == nil {
+		t, err = c.open(ctx, m, raw, (*Metadata).responseAlgs)
+	}
 	if err == nil {
 		callback, err = c.judgeResponse(t)
 	}

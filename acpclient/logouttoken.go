@@ -48,6 +48,9 @@ func (c *Client) VerifyLogoutToken(ctx context.Context, token string) (*LogoutTo
 		return nil, err
 	}
 	defer end()
+	if token, err = c.decrypted(token, encryptedIDToken); err != nil {
+		return nil, err
+	}
 	t, err := c.admit(token)
 	if err != nil {
 		return nil, err

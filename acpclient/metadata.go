@@ -49,6 +49,9 @@ type Metadata struct {
 	responseModes                                         []string // response_modes_supported
 	authorizationSigningAlgs                              []string // authorization_signing_alg_values_supported (JARM 3)
 
+	// id_token_encryption_alg_values_supported and its kin.
+	idTokenEncryptionAlgs, userInfoEncryptionAlgs, authorizationEncryptionAlgs []string
+
 	raw []byte
 }
 
@@ -96,6 +99,10 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 
 		"response_modes_supported":                   &m.responseModes,
 		"authorization_signing_alg_values_supported": &m.authorizationSigningAlgs,
+
+		"id_token_encryption_alg_values_supported":      &m.idTokenEncryptionAlgs,
+		"userinfo_encryption_alg_values_supported":      &m.userInfoEncryptionAlgs,
+		"authorization_encryption_alg_values_supported": &m.authorizationEncryptionAlgs,
 	} {
 		v, ok := doc.Value(name)
 		if !ok || v.IsNull() {

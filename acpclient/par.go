@@ -21,7 +21,10 @@ func (c *Client) checkDemands(m *Metadata) error {
 	if err := c.checkRequestObject(m); err != nil {
 		return err
 	}
-	return c.judgeResponseMode(m)
+	if err := c.judgeResponseMode(m); err != nil {
+		return err
+	}
+	return c.config.Decryption.judge(m)
 }
 
 // pushes reports whether authorization requests go through the back channel.

@@ -34,7 +34,10 @@ func TestRedaction(t *testing.T) {
 	shared := acpclient.SecretJWT{Secret: canary, Alg: canary}
 	mutual := acpclient.MutualTLS{Certificate: tls.Certificate{Certificate: [][]byte{[]byte(canary)}, PrivateKey: canary}}
 	object := acpclient.RequestObject{Key: newSigner(t, "ES256"), KeyID: canary}
+	decryption := acpclient.Decryption{IDToken: true, Keys: []acpclient.DecryptionKey{{Key: newSigner(t, "ES256"), KeyID: canary}}}
+	config.Decryption = &decryption
 	values := map[string]any{
+		"Decryption": decryption, "*Decryption": &decryption, "DecryptionKey": decryption.Keys[0], "[]DecryptionKey": decryption.Keys,
 		"Tokens": tokens, "*Tokens": &tokens, "[]Tokens": []acpclient.Tokens{tokens}, "a struct with Tokens": struct{ T acpclient.Tokens }{tokens},
 		"Flow": flow, "*Flow": &flow, "map of Flow": map[string]acpclient.Flow{"a": flow},
 		"Secret": acpclient.Secret(canary), "SecretBasic": acpclient.SecretBasic(canary), "SecretPost": acpclient.SecretPost(canary),
@@ -57,7 +60,7 @@ func TestRedaction(t *testing.T) {
 		}
 	}
 	// What is never stored is not shown by JSON either.
-	for _, name := range []string{"Secret", "SecretBasic", "SecretPost", "PrivateKeyJWT", "*PrivateKeyJWT", "SecretJWT", "*SecretJWT", "MutualTLS", "*MutualTLS", "RequestObject", "*RequestObject", "Config", "Client"} {
+	for _, name := range []string{"Secret", "SecretBasic", "SecretPost", "PrivateKeyJWT", "*PrivateKeyJWT", "SecretJWT", "*SecretJWT", "MutualTLS", "*MutualTLS", "RequestObject", "*RequestObject", "Decryption", "*Decryption", "DecryptionKey", "Config", "Client"} {
 		raw, err := json.Marshal(values[name])
 		if err != nil || bytes.Contains(raw, []byte(canary)) || len(raw) < 3 {
 			t.Errorf("%s as JSON: %s, %v", name, raw, err)

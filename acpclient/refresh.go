@@ -49,9 +49,13 @@ func (c *Client) Refresh(ctx context.Context, t *Tokens) (*Tokens, error) {
 	// is not lost for want of keys.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	defer cancel()
-	switch err := c.verifyRefreshed(ctx, m, t, r.idToken, fresh.AccessToken); {
+	idToken, err := c.decrypted(r.idToken, encryptedIDToken)
+	if err != nil {
+		return nil, err
+	}
+	switch err := c.verifyRefreshed(ctx, m, t, idToken, fresh.AccessToken); {
 	case err == nil:
-		next.IDToken = r.idToken
+		next.IDToken = idToken
 	case !errors.Is(err, ErrUnavailable):
 		return nil, err
 	default:

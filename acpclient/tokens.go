@@ -20,7 +20,8 @@ type Tokens struct {
 	// seconds at the time of issue.
 	*oauth2.Token
 
-	// IDToken is the verified ID token in compact form, "" without "openid". After a
+	// IDToken is the verified ID token in compact form, decrypted (an id_token_hint must be, OIDC
+	// Core 3.1.2.1), "" without "openid". After a
 	// refresh that brought none it is the one of the login.
 	IDToken string `json:"id_token,omitempty"`
 

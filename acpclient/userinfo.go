@@ -55,7 +55,11 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 	}
 	var members strictjson.Object
 	if signed {
-		token, err := c.open(ctx, m, string(body), (*Metadata).idTokenAlgs)
+		raw, err := c.decrypted(string(body), encryptedUserInfo)
+		var token *jws
+		if err == nil {
+			token, err = c.open(ctx, m, raw, (*Metadata).idTokenAlgs)
+		}
 		if err == nil {
 			err = c.judgeUserInfo(token)
 		}
@@ -63,6 +67,8 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 			return err
 		}
 		members, body = strictjson.Object(token.claims), []byte(token.payload)
+	} else if d := c.config.Decryption; d != nil && d.UserInfo {
+		return invalidResponse("response_malformed", "userinfo is not encrypted")
 	} else if members, err = strictjson.Parse(string(body)); err != nil {
 		return invalidResponse("response_malformed", "userinfo: "+err.Error())
 	}

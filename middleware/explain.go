@@ -91,7 +91,8 @@ var explanations = map[string][2]string{
 	"id_token_missing": {"openid was asked for, and the answer has no ID token.",
 		"Allow the scope openid for the client, or do not ask for it."},
 
-	"token_malformed":  {"A token is not a signed JWT in compact form.", "Turn off token encryption for the client."},
+	"token_malformed":  {"A token is not a signed JWT in compact form, or is encrypted where it should not be, or the reverse.", "Set acpclient.Config.Decryption as the client is registered, or turn off token encryption there."},
+	"decryption":       {"An encrypted token that no key opens.", "Compare acpclient.Config.Decryption with the keys that the server has for the client."},
 	"alg":              {"The token is signed with an algorithm that is not accepted.", "Compare acpclient.Config.IDTokenAlgs with the client's settings."},
 	"signature":        {"The token's signature is wrong.", "Check that the issuer's keys are its own: a proxy or a second workspace may answer."},
 	"key_not_found":    {"The token is signed with a key that the issuer does not publish.", "Read the document at jwks_uri, and look for caches in between."},

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/acp-go/acp/acpclient"
 	"github.com/acp-go/acp/acptest"
 )
 
@@ -248,5 +249,35 @@ func TestSignedResponseNotOffered(t *testing.T) {
 	}
 	if !strings.Contains(a.logs.String(), "Config.ResponseMode") {
 		t.Errorf("the log does not name the setting\n%s", a.logs)
+	}
+}
+
+// An encrypted response finds its login, too, and the session holds what was inside the tokens.
+func TestEncryptedResponses(t *testing.T) {
+	key := acptest.NewKey("ES256").Signer()
+	a := newApp(t, func(s *setup) {
+		s.client.ResponseMode = "form_post.jwt"
+		s.server.Client.Encryption = acptest.Encryption{Key: key.Public(), IDToken: true, AuthorizationResponse: true}
+		s.client.Decryption = &acpclient.Decryption{Keys: []acpclient.DecryptionKey{{Key: key}}, IDToken: true, AuthorizationResponse: true}
+	})
+	first, second := a.callback(a.browser, "/profile"), a.callback(a.browser.Tab(), "/other")
+	if end := second.Follow(); end.URL().Path != "/other" || end.Body() != "alice" {
+		t.Errorf("%d at %s", end.Status(), end.URL().Path)
+	}
+	if end := first.Follow(); end.URL().Path != "/profile" || end.Body() != "alice" {
+		t.Errorf("%d at %s", end.Status(), end.URL().Path)
+	}
+	a.browser.ClearCookies()
+	// Signed alone it is refused before anything changes.
+	p := a.callback(a.browser.Tab(), "/other")
+	r := request("POST", site+"/callback", a.cookieHeader())
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Body = readCloser("response=" + a.server.Sign(nil, answerTo(a)))
+	before := a.server.Count(acptest.TokenEndpoint)
+	if w := a.serve(r); w.Code != 400 || deletes(w.Header(), txPrefix) || a.server.Count(acptest.TokenEndpoint) != before {
+		t.Errorf("CB-39: %d", w.Code)
+	}
+	if end := p.Follow(); end.Body() != "alice" {
+		t.Errorf("the login itself: %d", end.Status())
 	}
 }
