@@ -83,6 +83,11 @@ type Options struct {
 	// and says so in the metadata. Without it those of clients that have a RequestKey are taken, too.
 	RequireRequestObject bool
 
+	// EncryptionKey decrypts request objects (RFC 9101), and stands in the key set with `use` "enc".
+	// Its Alg is RSA-OAEP, RSA-OAEP-256, ECDH-ES, ECDH-ES+A128KW, ECDH-ES+A192KW or
+	// ECDH-ES+A256KW. nil is one for ECDH-ES on P-256, made by the server.
+	EncryptionKey *Key
+
 	// PARTTL is the lifetime of a pushed request. 0 means 60 s.
 	PARTTL time.Duration
 

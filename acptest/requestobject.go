@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 // ofTheJWT are the claims of a request object that are no parameters of the request.
@@ -64,6 +66,12 @@ func (s *Server) unwrapped(q url.Values) (params url.Values, fault string) {
 
 // openRequestObject judges a request object and returns its claims.
 func (s *Server) openRequestObject(c Client, object string) (claims map[string]any, fault string) {
+	sent := object
+	if strings.Count(object, ".") == 4 {
+		if object, fault = s.decrypted(object); fault != "" {
+			return nil, fault
+		}
+	}
 	header, claims, err := verify(object, c.RequestKey)
 	if err != nil {
 		return nil, err.Error()
@@ -98,12 +106,34 @@ func (s *Server) openRequestObject(c Client, object string) (claims map[string]a
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first, seen := s.state.requests["jti "+c.ID+" "+jti]
-	if seen && first != object { // the same object again is a reload
+	if seen && first != sent { // the same object again is a reload
 		return nil, "its jti is that of an earlier one"
 	}
-	s.state.requests["jti "+c.ID+" "+jti] = object
+	s.state.requests["jti "+c.ID+" "+jti] = sent
 	return claims, ""
 }
+
+// decrypted is the JWS in a JWE for the server's key.
+func (s *Server) decrypted(object string) (inner, fault string) {
+	key := s.opts.EncryptionKey
+	jwe, err := jose.ParseEncryptedCompact(object, []jose.KeyAlgorithm{jose.KeyAlgorithm(key.Alg)}, contentEncryptions)
+	if err != nil {
+		return "", "it is encrypted in a way that the server does not take"
+	}
+	if cty, _ := jwe.Header.ExtraHeaders[jose.HeaderContentType].(string); !strings.EqualFold(cty, "JWT") {
+		return "", "its cty is not JWT (RFC 7519 5.2)"
+	}
+	if jwe.Header.KeyID != key.ID {
+		return "", "its kid is not that of the server's key"
+	}
+	text, err := jwe.Decrypt(key.signer)
+	if err != nil {
+		return "", "it cannot be decrypted with the server's key"
+	}
+	return string(text), ""
+}
+
+var contentEncryptions = []jose.ContentEncryption{jose.A128CBC_HS256, jose.A192CBC_HS384, jose.A256CBC_HS512, jose.A128GCM, jose.A192GCM, jose.A256GCM}
 
 // describeRequestObjects says what is taken (RFC 9101 10.5, OpenID Connect Discovery 3).
 func (s *Server) describeRequestObjects(metadata map[string]any) {
@@ -117,5 +147,7 @@ func (s *Server) describeRequestObjects(metadata map[string]any) {
 	metadata["require_signed_request_object"] = s.opts.RequireRequestObject
 	if taken {
 		metadata["request_object_signing_alg_values_supported"] = []string{"RS256", "ES256", "PS256", "EdDSA"}
+		metadata["request_object_encryption_alg_values_supported"] = []string{s.opts.EncryptionKey.Alg}
+		metadata["request_object_encryption_enc_values_supported"] = contentEncryptions
 	}
 }

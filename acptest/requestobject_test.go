@@ -1,12 +1,15 @@
 package acptest_test
 
 import (
+	"crypto"
 	"maps"
 	"net/url"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/acp-go/acp/acptest"
 )
@@ -124,6 +127,43 @@ func TestRequestObjectFaults(t *testing.T) {
 		}
 		if a := c.get(c.s.URL(acptest.AuthorizeEndpoint)+"?"+c.params().Encode(), nil); a.status != 400 || !strings.Contains(rec.text(), "RFC 9101 10.5") {
 			t.Errorf("without: %d %q", a.status, rec.failures)
+		}
+	})
+	t.Run("encrypted", func(t *testing.T) {
+		server, stranger := acptest.KeyFrom("enc-1", "ECDH-ES", other.Signer()), acptest.NewKey("ES256")
+		wrap := func(to crypto.PublicKey, alg jose.KeyAlgorithm, kid, cty, text string) string {
+			encrypter, err := jose.NewEncrypter(jose.A256GCM, jose.Recipient{Algorithm: alg, Key: to, KeyID: kid}, (&jose.EncrypterOptions{}).WithContentType(jose.ContentType(cty)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			jwe, err := encrypter.Encrypt([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			compact, err := jwe.CompactSerialize()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return compact
+		}
+		for name, row := range map[string]struct {
+			wrap func(text string) string
+			text string // "" is success
+		}{
+			"right":             {func(text string) string { return wrap(server.Public(), jose.ECDH_ES, "enc-1", "JWT", text) }, ""},
+			"another key":       {func(text string) string { return wrap(stranger.Public(), jose.ECDH_ES, "enc-1", "JWT", text) }, "cannot be decrypted"},
+			"another algorithm": {func(text string) string { return wrap(server.Public(), jose.ECDH_ES_A128KW, "enc-1", "JWT", text) }, "does not take"},
+			"another kid":       {func(text string) string { return wrap(server.Public(), jose.ECDH_ES, "enc-2", "JWT", text) }, "kid"},
+			"no cty":            {func(text string) string { return wrap(server.Public(), jose.ECDH_ES, "enc-1", "", text) }, "cty"},
+			"not signed":        {func(string) string { return wrap(server.Public(), jose.ECDH_ES, "enc-1", "JWT", "{}") }, "compact JWS"},
+		} {
+			rec := &recorder{TB: t}
+			c := &client{t: t, s: acptest.NewServer(rec, &acptest.Options{EncryptionKey: server, Client: acptest.Client{RequestKey: key.Public()}})}
+			v := url.Values{"client_id": {c.s.ClientID}, "request": {row.wrap(key.Sign(requestHeader, c.object(c.params())))}}
+			a := c.get(c.s.URL(acptest.AuthorizeEndpoint)+"?"+v.Encode(), nil)
+			if want := map[bool]int{true: 302, false: 400}[row.text == ""]; a.status != want || (row.text == "") != (len(rec.failures) == 0) || !strings.Contains(rec.text(), row.text) {
+				t.Errorf("%s: %d, failures %q", name, a.status, rec.failures)
+			}
 		}
 	})
 	t.Run("of a client that registered no key", func(t *testing.T) {

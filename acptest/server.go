@@ -113,8 +113,12 @@ func (s *Server) publishFirstKeys() {
 	s.key = NewKey(s.opts.Alg)
 	s.AddKey(s.key)
 	s.AddKey(NewKey("ES256"))
-	enc := NewKey("ES256").JWK()
-	enc["use"], enc["alg"] = "enc", "ECDH-ES"
+	if s.opts.EncryptionKey == nil {
+		k := NewKey("ES256")
+		s.opts.EncryptionKey = KeyFrom(k.ID, "ECDH-ES", k.signer)
+	}
+	enc := s.opts.EncryptionKey.JWK()
+	enc["use"] = "enc"
 	s.published = append(s.published, enc)
 }
 
