@@ -22,6 +22,8 @@ type Client struct {
 	secret []byte            // of HS256 ID tokens; nil for all others
 	api    http.RoundTripper // of HTTPClient
 
+	encryption *lazy[*key] // of request objects; nil for none
+
 	prefix atomic.Pointer[authorizePrefix]
 
 	mu       sync.Mutex // guards isClosed
@@ -51,6 +53,9 @@ func New(config Config) (*Client, error) {
 	config.FlowLifetime = orDefault(config.FlowLifetime, 10*time.Minute)
 	config.MaxTokenSize = orDefault(config.MaxTokenSize, defaultTokenSize)
 	c := &Client{provider: newProvider(pc), config: config, api: config.Transport}
+	if r := config.RequestObject; r != nil && r.EncryptionAlg != "" {
+		c.encryption = c.newEncryption()
+	}
 	if c.api == nil {
 		c.api = newTransport(config.RootCAs, nil)
 	}
@@ -196,6 +201,11 @@ func (c *Client) Ready(ctx context.Context) error {
 	if err := c.checkDemands(m); err != nil {
 		return err
 	}
+	if c.encryption != nil {
+		if _, err := c.encryption.value(ctx); err != nil {
+			return err
+		}
+	}
 	return c.provider.ready(ctx)
 }
 
@@ -213,6 +223,9 @@ func (c *Client) Close(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		c.underWay.Wait()
+		if c.encryption != nil {
+			c.encryption.close()
+		}
 		c.provider.close() // not before: a refresh that is cut off loses the session
 		closeIdle(c.api)
 		close(done)

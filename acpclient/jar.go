@@ -1,9 +1,11 @@
 package acpclient
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -27,13 +29,22 @@ type RequestObject struct {
 
 	// Audience is the `aud`, a single string. "" means the issuer.
 	Audience string
+
+	// EncryptionAlg encrypts the signed object to the server's key, so that the browser does not
+	// see it either: RSA-OAEP or RSA-OAEP-256, which ACP takes, or ECDH-ES, with +A128KW, +A192KW or
+	// +A256KW or alone. "" does not encrypt.
+	EncryptionAlg string
+
+	// EncryptionEnc is A128CBC-HS256, the same as "", A192CBC-HS384, A256CBC-HS512, A128GCM,
+	// A192GCM or A256GCM. ACP takes A128CBC-HS256 and A256GCM.
+	EncryptionEnc string
 }
 
 const requestObjectLifetime = 5 * time.Minute
 
 func (r *RequestObject) check() error {
 	_, err := signingAlg("RequestObject", r.Key, r.Alg)
-	return err
+	return errors.Join(err, r.checkEncryption())
 }
 
 // checkRequestObject compares the setting with what the server says of request objects.
@@ -53,13 +64,19 @@ func (c *Client) checkRequestObject(m *Metadata) error {
 		return invalidResponse("metadata", "RequestObject is set, and the server says that it takes none")
 	case m.requestObjectAlgs != nil && !slices.Contains(m.requestObjectAlgs, string(alg)):
 		return invalidResponse("metadata", fmt.Sprintf("the server takes no request objects by RequestObject.Alg %s", alg))
+	case r.EncryptionAlg != "" && m.requestObjectEncryptionAlgs != nil && !slices.Contains(m.requestObjectEncryptionAlgs, r.EncryptionAlg):
+		return invalidResponse("metadata", "the server takes no request objects by RequestObject.EncryptionAlg "+r.EncryptionAlg)
+	case r.EncryptionAlg != "" && m.requestObjectEncryptionEncs != nil && !slices.Contains(m.requestObjectEncryptionEncs, r.enc()):
+		return invalidResponse("metadata", "the server takes no request objects by RequestObject.EncryptionEnc "+r.enc())
+	case r.EncryptionAlg != "" && m.JWKSURI == "":
+		return invalidResponse("metadata", "no jwks_uri, which RequestObject.EncryptionAlg needs")
 	}
 	return nil
 }
 
 // inObject is an authorization request whose parameters are all in a request object: what
 // stands outside would not be signed (RFC 9101 5).
-func (c *Client) inObject(request url.Values) (url.Values, error) {
+func (c *Client) inObject(ctx context.Context, request url.Values) (url.Values, error) {
 	r := c.config.RequestObject
 	key, err := signingKey("RequestObject", r.Key, r.KeyID, r.Alg)
 	if err != nil {
@@ -88,6 +105,11 @@ func (c *Client) inObject(request url.Values) (url.Values, error) {
 	object, err := signJWT(key, "oauth-authz-req+jwt", claims)
 	if err != nil {
 		return nil, fmt.Errorf("acpclient: request object: %w", err)
+	}
+	if r.EncryptionAlg != "" {
+		if object, err = c.encrypted(ctx, object); err != nil {
+			return nil, err
+		}
 	}
 	return url.Values{"client_id": {c.config.ClientID}, "request": {object}}, nil
 }

@@ -3,11 +3,14 @@ package acpclient_test
 import (
 	"crypto/rand"
 	"crypto/rsa"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,7 +106,7 @@ func TestRequestObjects(t *testing.T) {
 // What one side demands and the other does not have is said before any redirect.
 func TestRequestObjectDemands(t *testing.T) {
 	key := newSigner(t, "ES256")
-	object := &acpclient.RequestObject{Key: key}
+	object, encrypted := &acpclient.RequestObject{Key: key}, &acpclient.RequestObject{Key: key, EncryptionAlg: "ECDH-ES"}
 	rows := []struct {
 		name     string
 		set      *acpclient.RequestObject
@@ -117,6 +120,10 @@ func TestRequestObjectDemands(t *testing.T) {
 		{"JAR set, not by this algorithm", object, false, map[string]any{"request_object_signing_alg_values_supported": []string{"PS256"}}, "RequestObject.Alg ES256"},
 		{"JAR set, not by this algorithm, pushed", object, true, map[string]any{"request_object_signing_alg_values_supported": []string{"PS256"}}, "RequestObject.Alg ES256"},
 		{"JAR set, by no algorithm", object, false, map[string]any{"request_object_signing_alg_values_supported": []string{}}, "RequestObject.Alg ES256"},
+		{"JAR not by this encryption", encrypted, false, map[string]any{"request_object_encryption_alg_values_supported": []string{"RSA-OAEP"}}, "RequestObject.EncryptionAlg ECDH-ES"},
+		{"JAR not by this content encryption", encrypted, true, map[string]any{"request_object_encryption_enc_values_supported": []string{"A256GCM"}}, "RequestObject.EncryptionEnc A128CBC-HS256"},
+		{"JAR encrypted, no keys", encrypted, false, map[string]any{"jwks_uri": nil}, "no jwks_uri"},
+		{"JAR encrypted, server silent", encrypted, false, map[string]any{"request_object_encryption_alg_values_supported": nil, "request_object_encryption_enc_values_supported": nil}, ""},
 		{"JAR demanded in a string", object, false, map[string]any{"require_signed_request_object": "true"}, "require_signed_request_object"},
 		{"JAR algorithms in a string", object, false, map[string]any{"request_object_signing_alg_values_supported": "ES256"}, "request_object_signing_alg_values_supported"},
 		{"JAR set, server silent", object, false, map[string]any{"request_parameter_supported": nil, "request_object_signing_alg_values_supported": nil, "require_signed_request_object": nil}, ""},
@@ -170,6 +177,10 @@ func TestRequestObjectChecks(t *testing.T) {
 		"CF-07 RS256 with EC":     {acpclient.RequestObject{Key: newSigner(t, "ES256"), Alg: "RS256"}, "RequestObject.Alg"},
 		"CF-04 none":              {acpclient.RequestObject{Key: newSigner(t, "ES256"), Alg: "none"}, "RequestObject.Alg"},
 		"CF-01 a key of no type":  {acpclient.RequestObject{Key: opaque{strange{}}}, "RequestObject.Key"},
+		"CF-04 RSA1_5":            {acpclient.RequestObject{Key: newSigner(t, "ES256"), EncryptionAlg: "RSA1_5"}, "RequestObject.EncryptionAlg"},
+		"CF-04 dir":               {acpclient.RequestObject{Key: newSigner(t, "ES256"), EncryptionAlg: "dir"}, "RequestObject.EncryptionAlg"},
+		"CF-04 enc":               {acpclient.RequestObject{Key: newSigner(t, "ES256"), EncryptionAlg: "ECDH-ES", EncryptionEnc: "none"}, "RequestObject.EncryptionEnc"},
+		"CF-07 enc alone":         {acpclient.RequestObject{Key: newSigner(t, "ES256"), EncryptionEnc: "A256GCM"}, "RequestObject.EncryptionEnc"},
 		"CF-07 HMAC with our key": {acpclient.RequestObject{Key: newSigner(t, "RS256"), Alg: "HS256"}, "RequestObject.Alg"},
 	} {
 		if _, err := acpclient.New(acpclient.Config{Issuer: "https://as.example", ClientID: "app", RequestObject: &row.set}); err == nil || !strings.Contains(err.Error(), row.says) {
@@ -187,6 +198,120 @@ func TestRequestObjectChecks(t *testing.T) {
 			t.Errorf("AZ-16: extra %s is accepted", name)
 		}
 	}
+}
+
+// What is encrypted to the server's key nobody else reads, and the server takes it.
+func TestEncryptedRequestObjects(t *testing.T) {
+	key := newSigner(t, "ES256")
+	rows := []struct{ alg, enc, want, curve string }{
+		{"ECDH-ES", "", "A128CBC-HS256", "ES256"},
+		{"ECDH-ES", "A256GCM", "A256GCM", "ES384"},
+		{"ECDH-ES+A128KW", "A128GCM", "A128GCM", "ES256"},
+		{"ECDH-ES+A192KW", "A192CBC-HS384", "A192CBC-HS384", "ES512"},
+		{"ECDH-ES+A256KW", "A256CBC-HS512", "A256CBC-HS512", "ES512"},
+		{"RSA-OAEP", "A256GCM", "A256GCM", "RS256"},
+		{"RSA-OAEP-256", "", "A128CBC-HS256", "RS256"},
+	}
+	for _, row := range rows {
+		for _, pushed := range []bool{false, true} {
+			t.Run(row.alg+" "+row.want+" pushed "+strconv.FormatBool(pushed), func(t *testing.T) {
+				server := acptest.KeyFrom("enc-1", row.alg, newSigner(t, row.curve))
+				r := newRig(t, &acptest.Options{RequirePAR: pushed, RequireRequestObject: true, EncryptionKey: server, Client: acptest.Client{RequestKey: key.Public()}}, func(c *acpclient.Config) {
+					c.RequestObject = &acpclient.RequestObject{Key: key, EncryptionAlg: row.alg, EncryptionEnc: row.enc}
+				})
+				if err := r.client.Ready(t.Context()); err != nil {
+					t.Fatal("Ready:", err)
+				}
+				if tokens := r.login(); tokens.AccessToken == "" {
+					t.Error("no token")
+				}
+				query := r.Requests(acptest.AuthorizeEndpoint)[0].Query
+				if pushed {
+					query = r.Requests(acptest.PAREndpoint)[0].Form
+				}
+				parts := strings.Split(query.Get("request"), ".")
+				if len(parts) != 5 || len(query) != 2 {
+					t.Fatalf("%d parts, beside %d parameters", len(parts), len(query))
+				}
+				raw, err := base64.RawURLEncoding.DecodeString(parts[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				var header map[string]any
+				if err := json.Unmarshal(raw, &header); err != nil || header["alg"] != row.alg || header["enc"] != row.want || header["cty"] != "JWT" || header["kid"] != "enc-1" || header["zip"] != nil {
+					t.Errorf("header %s, %v", raw, err)
+				}
+			})
+		}
+	}
+}
+
+// The server's key set decides, and what does not fit is an error before any redirect.
+func TestRequestObjectEncryptionKeys(t *testing.T) {
+	key, ec := newSigner(t, "ES256"), acptest.NewKey("ES256")
+	jwk := func(edit func(map[string]any)) map[string]any {
+		m := ec.JWK()
+		m["use"], m["alg"] = "enc", "ECDH-ES"
+		edit(m)
+		return m
+	}
+	rows := []struct {
+		name string
+		keys []any
+		kind error // nil is success
+	}{
+		{"fits", []any{jwk(func(map[string]any) {})}, nil},
+		{"without alg", []any{jwk(func(m map[string]any) { delete(m, "alg") })}, nil},
+		{"after others", []any{7, jwk(func(m map[string]any) { m["alg"] = "ECDH-ES+A256KW" }), jwk(func(m map[string]any) { m["x"] = m["y"] }), jwk(func(map[string]any) {})}, nil},
+		{"for signatures", []any{jwk(func(m map[string]any) { m["use"] = "sig" })}, acpclient.ErrInvalidResponse},
+		{"for whatever", []any{jwk(func(m map[string]any) { delete(m, "use") })}, acpclient.ErrInvalidResponse},
+		{"for another algorithm", []any{jwk(func(m map[string]any) { m["alg"] = "RSA-OAEP" })}, acpclient.ErrInvalidResponse},
+		{"of another type", []any{jwk(func(m map[string]any) { m["kty"] = "RSA" })}, acpclient.ErrInvalidResponse},
+		{"alg is a number", []any{jwk(func(m map[string]any) { m["alg"] = 7 })}, acpclient.ErrInvalidResponse},
+		{"kid is a number", []any{jwk(func(m map[string]any) { m["kid"] = 7 })}, acpclient.ErrInvalidResponse},
+		{"off its curve", []any{jwk(func(m map[string]any) { m["x"] = m["y"] })}, acpclient.ErrInvalidResponse},
+		{"no key", []any{}, acpclient.ErrInvalidResponse},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			r := newRig(t, &acptest.Options{Client: acptest.Client{RequestKey: key.Public()}}, func(c *acpclient.Config) {
+				c.RequestObject = &acpclient.RequestObject{Key: key, EncryptionAlg: "ECDH-ES"}
+			})
+			r.OnJWKS(func(m map[string]any) { m["keys"] = row.keys })
+			address, flow, err := r.client.Authorize(t.Context(), nil)
+			if row.kind == nil {
+				if err != nil || address == "" {
+					t.Errorf("Authorize = %q, %v", address, err)
+				}
+				return
+			}
+			r.fails(err, row.kind, "metadata")
+			if address != "" || flow != nil {
+				t.Errorf("Authorize = %q, %v beside the error", address, flow)
+			}
+		})
+	}
+	t.Run("RL-21 closed", func(t *testing.T) {
+		r := newRig(t, &acptest.Options{Client: acptest.Client{RequestKey: key.Public()}}, func(c *acpclient.Config) {
+			c.RequestObject = &acpclient.RequestObject{Key: key, EncryptionAlg: "ECDH-ES"}
+		})
+		if _, err := r.client.Metadata(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		r.client.Close(t.Context())
+		if _, _, err := r.client.Authorize(t.Context(), nil); !errors.Is(err, acpclient.ErrClosed) {
+			t.Errorf("%v", err)
+		}
+		r.asked(acptest.JWKSEndpoint, 0)
+	})
+	t.Run("unreachable", func(t *testing.T) {
+		r := newRig(t, &acptest.Options{Client: acptest.Client{RequestKey: key.Public()}}, func(c *acpclient.Config) {
+			c.RequestObject = &acpclient.RequestObject{Key: key, EncryptionAlg: "ECDH-ES"}
+		})
+		r.Handle(acptest.JWKSEndpoint, acptest.Reset())
+		_, _, err := r.client.Authorize(t.Context(), nil)
+		r.fails(err, acpclient.ErrUnavailable, "unavailable")
+	})
 }
 
 // A key that fails to sign sends nothing.

@@ -40,20 +40,9 @@ type key struct {
 // parseJWKS reads a key set (RFC 7517). A key that cannot be used is left out and
 // named in problems, which hold no key material. A set without a usable key is an error.
 func parseJWKS(body []byte) (keys []*key, problems []string, err error) {
-	set, err := strictjson.ParseOuter(string(body))
+	list, err := keyList(body)
 	if err != nil {
-		return nil, nil, fmt.Errorf("key set: %w", err)
-	}
-	member, ok := set.Value("keys")
-	if !ok || !member.IsArray() {
-		return nil, nil, errors.New("key set: no array of keys")
-	}
-	list, ok := member.Array(maxKeys)
-	if !ok {
-		return nil, nil, fmt.Errorf("key set: more than %d keys", maxKeys)
-	}
-	if len(list) == 0 {
-		return nil, nil, errors.New("key set: empty")
+		return nil, nil, err
 	}
 	for i, raw := range list {
 		k, note, err := parseJWK(raw)
@@ -71,6 +60,26 @@ func parseJWKS(body []byte) (keys []*key, problems []string, err error) {
 		return nil, problems, fmt.Errorf("key set: none of %d keys can be used; %s", len(list), problems[0])
 	}
 	return keys, problems, nil
+}
+
+// keyList are the members of a key set's keys, of which nothing else is known.
+func keyList(body []byte) ([]strictjson.Value, error) {
+	set, err := strictjson.ParseOuter(string(body))
+	if err != nil {
+		return nil, fmt.Errorf("key set: %w", err)
+	}
+	member, ok := set.Value("keys")
+	if !ok || !member.IsArray() {
+		return nil, errors.New("key set: no array of keys")
+	}
+	list, ok := member.Array(maxKeys)
+	if !ok {
+		return nil, fmt.Errorf("key set: more than %d keys", maxKeys)
+	}
+	if len(list) == 0 {
+		return nil, errors.New("key set: empty")
+	}
+	return list, nil
 }
 
 // parseJWK reads one key. note tells what is odd about a key that is used all the same.

@@ -43,11 +43,13 @@ type Metadata struct {
 	// authorization request (RFC 9126 5).
 	RequirePushedAuthorizationRequests bool
 
-	// Of request objects (RFC 9101 10.5, OpenID Connect Discovery 3): see checkRequestObject.
-	requireSignedRequestObject, requestParameterSupported bool
-	requestObjectAlgs                                     []string // nil when the server is silent
-	responseModes                                         []string // response_modes_supported
-	authorizationSigningAlgs                              []string // authorization_signing_alg_values_supported (JARM 3)
+	// Of request objects (RFC 9101 10.5, OpenID Connect Discovery 3): see checkRequestObject. A nil
+	// list is a silent server.
+	requireSignedRequestObject, requestParameterSupported    bool
+	requestObjectAlgs                                        []string
+	requestObjectEncryptionAlgs, requestObjectEncryptionEncs []string
+	responseModes                                            []string // response_modes_supported
+	authorizationSigningAlgs                                 []string // authorization_signing_alg_values_supported (JARM 3)
 
 	// id_token_encryption_alg_values_supported and its kin.
 	idTokenEncryptionAlgs, userInfoEncryptionAlgs, authorizationEncryptionAlgs []string
@@ -93,9 +95,11 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 		"token_endpoint_auth_methods_supported": &m.TokenEndpointAuthMethodsSupported,
 		"id_token_signing_alg_values_supported": &m.IDTokenSigningAlgValuesSupported,
 
-		"introspection_endpoint_auth_methods_supported": &m.IntrospectionEndpointAuthMethodsSupported,
-		"introspection_signing_alg_values_supported":    &m.IntrospectionSigningAlgValuesSupported,
-		"request_object_signing_alg_values_supported":   &m.requestObjectAlgs,
+		"introspection_endpoint_auth_methods_supported":  &m.IntrospectionEndpointAuthMethodsSupported,
+		"introspection_signing_alg_values_supported":     &m.IntrospectionSigningAlgValuesSupported,
+		"request_object_signing_alg_values_supported":    &m.requestObjectAlgs,
+		"request_object_encryption_alg_values_supported": &m.requestObjectEncryptionAlgs,
+		"request_object_encryption_enc_values_supported": &m.requestObjectEncryptionEncs,
 
 		"response_modes_supported":                   &m.responseModes,
 		"authorization_signing_alg_values_supported": &m.authorizationSigningAlgs,

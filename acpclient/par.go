@@ -40,7 +40,7 @@ func (c *Client) refer(ctx context.Context, m *Metadata, endpoint, query string,
 	}
 	secrets := []string{flow.State, flow.Nonce, request.Get("login_hint")}
 	if c.config.RequestObject != nil {
-		if request, err = c.inObject(request); err != nil {
+		if request, err = c.inObject(ctx, request); err != nil {
 			return "", err
 		}
 		secrets = append(secrets, request.Get("request"))
