@@ -158,8 +158,11 @@ func TestSecureProfiles(t *testing.T) {
 		name        string
 		par, object bool
 		alg         string
+		encryption  string // alg and enc
 	}{
-		{"plain", false, false, ""}, {"PAR", true, false, ""}, {"JAR ES256", false, true, "ES256"}, {"PAR and JAR PS256", true, true, "PS256"},
+		{"plain", false, false, "", ""}, {"PAR", true, false, "", ""},
+		{"JAR ES256", false, true, "ES256", ""}, {"PAR and JAR PS256", true, true, "PS256", ""},
+		{"JAR ES256, encrypted by RSA", false, true, "ES256", "RSA-OAEP-256 A256GCM"}, {"PAR and JAR PS256, encrypted by ECDH", true, true, "PS256", "ECDH-ES+A256KW A128CBC-HS256"},
 	}
 	clientCA, _ := pemOf(t, authority)
 	for _, req := range requests {
@@ -195,6 +198,9 @@ func TestSecureProfiles(t *testing.T) {
 						config.RequestObject = &acpclient.RequestObject{Key: ec, Alg: req.alg}
 					case "PS256":
 						config.RequestObject = &acpclient.RequestObject{Key: rsaKey, Alg: req.alg}
+					}
+					if alg, enc, ok := strings.Cut(req.encryption, " "); ok {
+						config.RequestObject.EncryptionAlg, config.RequestObject.EncryptionEnc = alg, enc
 					}
 					client, err := acpclient.New(config)
 					if err != nil {
