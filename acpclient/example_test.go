@@ -3,6 +3,7 @@ package acpclient_test
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"maps"
@@ -103,6 +104,45 @@ func ExamplePrivateKeyJWT() {
 	// Output:
 	// acpclient: invalid configuration:
 	// Auth: PrivateKeyJWT.Key is nil
+}
+
+// A client of a workspace for payments: the browser carries a reference alone, and the
+// server knows that it is this client's request.
+func ExampleRequestObject() {
+	var key crypto.Signer // as the client's registration has it
+	_, err := acpclient.New(acpclient.Config{
+		Issuer:   "https://acme.example/tenant/workspace",
+		ClientID: "my-app",
+		Auth:     acpclient.PrivateKeyJWT{Key: key, KeyID: "2030-01", Alg: "PS256"},
+
+		RequirePushedAuthorizationRequests: true,
+		RequestObject:                      &acpclient.RequestObject{Key: key, KeyID: "2030-01", Alg: "PS256"},
+	})
+	fmt.Println(err)
+	// Output:
+	// acpclient: invalid configuration:
+	// Auth: PrivateKeyJWT.Key is nil
+	// RequestObject.Key is nil
+}
+
+// A client that proves itself with a certificate, which is read again for each connection.
+func ExampleMutualTLS() {
+	client, err := acpclient.New(acpclient.Config{
+		Issuer:   "https://acme.example/tenant/workspace",
+		ClientID: "my-app",
+		Auth: acpclient.MutualTLS{
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				certificate, err := tls.LoadX509KeyPair("client.pem", "client-key.pem")
+				return &certificate, err
+			},
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(client.Close(context.Background()))
+	// Output: <nil>
 }
 
 // Call an API as the user: the token is refreshed when it is due, and the new tokens are
