@@ -116,15 +116,20 @@ func guarded(f func() error) (err error) {
 func (st *storage) paused() time.Duration {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.failures < storeFailures {
-		return 0
-	}
-	now := st.now()
-	if wait := st.retryAt.Sub(now); 0 < wait && wait <= storePause { // longer: the clock was set back
+	if wait := st.rest(); wait > 0 || st.failures < storeFailures {
 		return wait
 	}
-	st.retryAt = now.Add(storePause)
+	st.retryAt = st.now().Add(storePause)
 	return 0
+}
+
+// rest is paused, under the lock, without the try.
+func (st *storage) rest() time.Duration {
+	wait := st.retryAt.Sub(st.now())
+	if st.failures < storeFailures || wait < 0 || wait > storePause { // longer: the clock was set back
+		return 0
+	}
+	return wait
 }
 
 func (st *storage) count(err error) {

@@ -100,13 +100,24 @@ func (u *unstored) close(ctx context.Context) {
 		u.closed = true
 		close(u.stop)
 	}
-	done := u.done
+	done, left := u.done, len(u.ends)
 	u.mu.Unlock()
 	if done != nil {
 		select {
 		case <-done:
 		case <-ctx.Done():
 			return
+		}
+	}
+	u.shelf.storage.mu.Lock()
+	rest := u.shelf.storage.rest()
+	u.shelf.storage.mu.Unlock()
+	if left > 0 && rest > 0 { // until then it would not be asked, though it may be back
+		timer := time.NewTimer(rest)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
 		}
 	}
 	u.settle(ctx)

@@ -180,13 +180,15 @@ func TestUnstoredEndsAreBounded(t *testing.T) { // LO-03 RL-18
 // Close tries once more, within its time, and nothing goes on afterwards.
 func TestCloseStoresEnds(t *testing.T) { // LO-03 RL-21
 	for name, row := range map[string]struct {
-		fault func(context.Context, string, string) error // when Close comes
-		took  time.Duration
-		alive bool // at the other process
+		failures int                                         // of other requests, in a row
+		fault    func(context.Context, string, string) error // when Close comes
+		took     time.Duration
+		alive    bool // at the other process
 	}{
-		"the store is back": {nil, 0, false},
-		"it refuses":        {func(context.Context, string, string) error { return errStoreDown }, 0, true},
-		"it is silent":      {hang, time.Second, true},
+		"the store is back":                {0, nil, 0, false},
+		"it is back, and still left alone": {20, nil, 900 * time.Millisecond, false},
+		"it refuses":                       {0, func(context.Context, string, string) error { return errStoreDown }, 0, true},
+		"it is silent":                     {0, hang, time.Second, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -194,6 +196,9 @@ func TestCloseStoresEnds(t *testing.T) { // LO-03 RL-21
 				held := o.signIn()
 				o.store.down()
 				o.logout(0, held)
+				for range row.failures {
+					o.get(0, held)
+				}
 				time.Sleep(100 * time.Millisecond)
 				o.store.set(row.fault)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
