@@ -29,7 +29,7 @@ type replica struct {
 }
 
 // newCluster has a proxy in front that takes the replicas by turns. Their clocks are one, and
-// they do not pause.
+// they do not pause. A store that answers is given the time that a busy machine takes.
 func newCluster(t *testing.T, n int, edit func(*setup)) *cluster {
 	t.Helper()
 	c := &cluster{store: &memStore{}}
@@ -58,6 +58,9 @@ func (c *cluster) start() *replica {
 	r := &replica{auth: auth, clock: c.clock}
 	auth.SetClock(func() time.Time { return r.clock.now() })
 	auth.SetSleep(func(time.Duration) {})
+	if config.Store != nil {
+		auth.SetStoreTimeout(time.Minute)
+	}
 	r.handler = c.routes(auth)
 	c.replicas = append(c.replicas, r)
 	c.t.Cleanup(func() { auth.Close(c.t.Context()) })

@@ -179,6 +179,9 @@ const MaxBearerToken = maxBearerToken
 
 // SetSleep replaces the pauses of the background: before a refused refresh is believed, and between
 // tries to store tokens.
+// SetStoreTimeout changes the time that one call to the Store may take.
+func (a *Authenticator) SetStoreTimeout(d time.Duration) { a.shelf.storage.timeout = d }
+
 func (a *Authenticator) SetSleep(f func(time.Duration)) { a.refresher.sleep = f }
 
 // Saving is the number of sessions whose tokens wait for the Store.
@@ -250,7 +253,4 @@ func (a *Authenticator) FillUnstored(n int) {
 	}
 }
 
-const (
-	RosterSize     = rosterSize
-	RosterPatience = rosterPatience
-)
+const RosterSize = rosterSize

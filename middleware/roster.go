@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	rosterSize     = 16 // places of one user
-	rosterPatience = 500 * time.Millisecond
-	placeVersion   = 1
+	rosterSize   = 16 // places of one user
+	rosterPart   = 4  // of the time that one call to the Store may take, no login waits longer for a place
+	placeVersion = 1
 )
 
 // roster knows which sessions a user has. A Store cannot add to a list in one step, so each session takes
@@ -110,7 +110,7 @@ func (l *roster) forget(ctx context.Context, places []place) error {
 // add gives a new session a place: an empty one, else one whose session is over, else that of the oldest.
 // Those who log in at the same moment try in different orders.
 func (l *roster) add(ctx context.Context, r *record) {
-	ctx, cancel := context.WithTimeout(ctx, rosterPatience)
+	ctx, cancel := context.WithTimeout(ctx, l.shelf.storage.timeout/rosterPart)
 	defer cancel()
 	places, err := l.places(ctx, r.ticket.sub)
 	if err != nil {
@@ -162,7 +162,7 @@ func (l *roster) take(ctx context.Context, p place, r *record) (taken bool, err 
 
 // remove gives the place of a session back that is over.
 func (l *roster) remove(ctx context.Context, r *record) {
-	ctx, cancel := context.WithTimeout(ctx, rosterPatience)
+	ctx, cancel := context.WithTimeout(ctx, l.shelf.storage.timeout/rosterPart)
 	defer cancel()
 	places, _ := l.places(ctx, r.ticket.sub)
 	for _, p := range places {

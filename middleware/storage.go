@@ -30,6 +30,8 @@ type storage struct {
 	now    func() time.Time
 	slots  chan struct{}
 
+	timeout time.Duration // of one call: storeTimeout
+
 	mu       sync.Mutex
 	failures int       // in a row
 	retryAt  time.Time // nobody asks before it, once there were storeFailures
@@ -46,7 +48,7 @@ type addStore interface {
 }
 
 func newStorage(s Store, now func() time.Time) *storage {
-	st := &storage{now: now, slots: make(chan struct{}, storeCalls)}
+	st := &storage{now: now, slots: make(chan struct{}, storeCalls), timeout: storeTimeout}
 	if c, ok := s.(contextStore); ok {
 		st.find, st.commit, st.delete = c.FindCtx, c.CommitCtx, c.DeleteCtx
 	} else {
@@ -68,7 +70,7 @@ func (st *storage) do(ctx context.Context, f func(ctx context.Context) error) er
 	if wait := st.paused(); wait > 0 {
 		return storeProblem(errors.New("it failed before, and rests"), wait)
 	}
-	limited, cancel := context.WithTimeout(ctx, storeTimeout)
+	limited, cancel := context.WithTimeout(ctx, st.timeout)
 	defer cancel()
 	err := st.call(limited, f)
 	if err != nil && ctx.Err() != nil {
