@@ -2,12 +2,17 @@ package middleware_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,6 +69,7 @@ func newApp(t *testing.T, edit func(*setup)) *app {
 	if s.client.RedirectURL == "" {
 		s.client.RedirectURL = s.origin + "/callback"
 	}
+	s.client.Transport = &aging{cmp.Or[http.RoundTripper](s.client.Transport, http.DefaultTransport), a.clock, a.server.URL(acptest.TokenEndpoint)}
 	s.client.Logger = a.logs.logger()
 	s.config.Logger = a.logs.logger()
 	var err error
@@ -191,6 +197,35 @@ type clock struct{ ahead atomic.Int64 }
 
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// aging lets tokens end by the application's clock, which the client does not know: what was
+// refreshed would have expired before.
+type aging struct {
+	next          http.RoundTripper
+	clock         *clock
+	tokenEndpoint string
+}
+
+var lifetime = regexp.MustCompile(`"expires_in": *([0-9]{1,9})\b`)
+
+func (a *aging) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := a.next.RoundTrip(r)
+	if err != nil || r.URL.String() != a.tokenEndpoint || res.ContentLength < 0 {
+		return res, err
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return nil, err
+	}
+	if found := lifetime.FindSubmatchIndex(body); found != nil {
+		seconds, _ := strconv.Atoi(string(body[found[2]:found[3]]))
+		seconds += int(time.Duration(a.clock.ahead.Load()) / time.Second)
+		body = slices.Concat(body[:found[2]], strconv.AppendInt(nil, int64(seconds), 10), body[found[3]:])
+	}
+	res.Body.Close()
+	res.Body, res.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+	return res, nil
+}
 
 // logBuffer keeps what is logged.
 type logBuffer struct {

@@ -74,9 +74,11 @@ func TestOnLogin(t *testing.T) {
 // What OnLogin is given: the callback's request, the user, tokens that serve already.
 func TestOnLoginArguments(t *testing.T) {
 	var seen string
-	a := newApp(t, func(s *setup) {
-		s.server.AccessTokenTTL = 3 * time.Second // stale at once, so that the access token is refreshed in OnLogin
+	var a *app
+	a = newApp(t, func(s *setup) {
+		s.server.AccessTokenTTL = 3 * time.Second
 		s.config.OnLogin = func(r *http.Request, s *middleware.Session, tokens *acpclient.Tokens) error {
+			a.clock.advance(10 * time.Second) // so that the access token is refreshed here
 			var claims struct {
 				Name string `json:"name"`
 			}
@@ -89,7 +91,6 @@ func TestOnLoginArguments(t *testing.T) {
 			return nil
 		}
 	})
-	a.clock.advance(10 * time.Second)
 	p := a.callback(a.browser, "/profile")
 	w := a.serve(request("GET", p.Next.String(), a.cookieHeader()))
 	held := cookiesSet(w.Header())
