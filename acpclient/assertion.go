@@ -27,7 +27,8 @@ type PrivateKeyJWT struct {
 	Alg string
 
 	// Audience is the assertion's `aud`, a single string. "" means the issuer, which FAPI
-	// 2.0 and current ACP want; older ACP versions want the token endpoint's URL.
+	// 2.0 and current ACP want; older ACP versions want the token endpoint's URL, and a workspace
+	// that binds tokens to certificates may want its mtls_issuer.
 	Audience string
 }
 

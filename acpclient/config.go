@@ -31,7 +31,7 @@ type Config struct {
 
 	// RedirectURL is the registered redirect URI, sent byte for byte. It is
 	// absolute, https (http on loopback), without fragment. "" leaves the parameter
-	// out, which ACP allows where exactly one is registered.
+	// out, which ACP allows where exactly one is registered, but not in a pushed request.
 	RedirectURL string
 
 	// Scopes are asked for when AuthorizeOptions names none. nil asks for none:

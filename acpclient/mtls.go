@@ -18,8 +18,9 @@ import (
 
 // MutualTLS authenticates with a client certificate (RFC 8705 2): tls_client_auth when an
 // authority issued it, self_signed_tls_client_auth when the server knows the very
-// certificate. It is presented to the authorization server alone, and requests go to the addresses of
-// the metadata's mtls_endpoint_aliases where there are some. Config.Transport, if set, is an
+// certificate. It is presented to the authorization server alone (and to an https proxy in
+// between that asks for one), and requests go to the addresses of the metadata's
+// mtls_endpoint_aliases where there are some. Config.Transport, if set, is an
 // *http.Transport without a client certificate: it is copied, not changed.
 type MutualTLS struct {
 	sealed

@@ -38,7 +38,10 @@ func (c *Client) refer(ctx context.Context, m *Metadata, endpoint, query string,
 	if err != nil {
 		return "", err
 	}
-	secrets := []string{flow.State, flow.Nonce, request.Get("login_hint")}
+	secrets := []string{flow.State, flow.Nonce}
+	if hint := request.Get("login_hint"); !isWord(hint) { // a word could be part of an error's code
+		secrets = append(secrets, hint)
+	}
 	if c.config.RequestObject != nil {
 		if request, err = c.inObject(ctx, request); err != nil {
 			return "", err

@@ -269,6 +269,14 @@ func TestPushedErrorShowsNoSecret(t *testing.T) {
 	r.fails(err, nil, "provider_error:invalid_request")
 }
 
+// A hint that is a word takes nothing out of an error's code.
+func TestPushedErrorKeepsItsCode(t *testing.T) {
+	r := newRig(t, &acptest.Options{RequirePAR: true}, nil)
+	r.Handle(acptest.PAREndpoint, acptest.Answer(400, "application/json", `{"error":"temporarily_unavailable"}`))
+	_, _, err := r.client.Authorize(t.Context(), &acpclient.AuthorizeOptions{LoginHint: "unavailable"})
+	r.fails(err, acpclient.ErrUnavailable, "provider_error:temporarily_unavailable")
+}
+
 // RL-29: the push ends after 5 s by itself, and sooner with the caller's patience. After
 // Close nothing is pushed.
 func TestPushDeadline(t *testing.T) {

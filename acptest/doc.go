@@ -26,6 +26,7 @@
 //	server.OnCallback(func(v url.Values) { v.Set("state", "forged") })        // a forged callback
 //	server.OnTokenResponse(func(r *acptest.Response) { r.Status = 503 })      // trouble
 //	server.Handle(acptest.TokenEndpoint, acptest.Hang())                      // no answer at all
+//	server.OnResponse(acptest.PAREndpoint, func(r *acptest.Response) { ... }) // a pushed request that fails
 //	server.RotateKey()                                                        // new keys
 //
 // Count, Requests, Wait and Hold show what came in, and order what happens, without sleeping.

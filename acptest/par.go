@@ -45,6 +45,9 @@ func (s *Server) par(r Request) *Response {
 	if fault != "" {
 		return apiError(http.StatusBadRequest, "invalid_request_object", fault)
 	}
+	if !params.Has("redirect_uri") { // ACP's own demand
+		return apiError(http.StatusBadRequest, "invalid_request", "a pushed request has a redirect_uri")
+	}
 	if _, _, refusal := s.newAuthorization(params); refusal != nil {
 		return apiError(http.StatusBadRequest, "invalid_request", "redirect_uri is not registered")
 	}

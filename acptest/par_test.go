@@ -99,6 +99,11 @@ func TestPARFaults(t *testing.T) {
 			v.Del("client_id")
 			return c.push(v, c.basic())
 		}},
+		{"no redirect_uri, which ACP demands", "", 400, func(c *client) answer {
+			v := c.params()
+			v.Del("redirect_uri")
+			return c.push(v, c.basic())
+		}},
 		{"not authenticated", acptest.RuleClientAuth, 401, func(c *client) answer { return c.push(c.params(), form()) }},
 		{"wrong secret", "", 401, func(c *client) answer {
 			h := form()

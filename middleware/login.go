@@ -10,7 +10,8 @@ import (
 // return_to, a path of this application to come back to; anything else in the query is
 // ignored. Only a navigation starts a login: everything else is answered 401.
 //
-// It waits for the server's metadata where that is not known yet, 5 s at most.
+// It waits for the server's metadata where that is not known yet, 5 s at most, and as long for
+// its answer where the request is pushed (RFC 9126).
 func (a *Authenticator) Login(w http.ResponseWriter, r *http.Request) {
 	if !isNavigation(r) {
 		a.refuse(w, r, &problem{status: http.StatusUnauthorized, reason: "not_a_navigation"})
