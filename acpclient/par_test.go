@@ -281,31 +281,12 @@ func TestPushedErrorKeepsItsCode(t *testing.T) {
 // Close nothing is pushed.
 func TestPushDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		metadata := map[string]any{}
-		if err := json.Unmarshal([]byte(bareMetadata), &metadata); err != nil {
-			t.Fatal(err)
-		}
-		metadata["pushed_authorization_request_endpoint"] = "https://as.example/par"
-		document, err := json.Marshal(metadata)
-		if err != nil {
-			t.Fatal(err)
-		}
 		pushed := 0
-		client, err := acpclient.New(acpclient.Config{
-			Issuer: "https://as.example", ClientID: "app", Auth: acpclient.Secret("s3cret-canary"),
-			RequirePushedAuthorizationRequests: true, Logger: slog.New(slog.DiscardHandler),
-			Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
-				if req.URL.Path != "/par" {
-					return response(http.StatusOK, "application/json", string(document)), nil
-				}
-				pushed++
-				<-req.Context().Done()
-				return nil, req.Context().Err()
-			}),
+		client := pushingClient(t, func(req *http.Request) (*http.Response, error) {
+			pushed++
+			<-req.Context().Done()
+			return nil, req.Context().Err()
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, patience := range []time.Duration{time.Hour, time.Second} {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			start := time.Now()
@@ -326,6 +307,64 @@ func TestPushDeadline(t *testing.T) {
 		}
 		if pushed != 2 {
 			t.Errorf("%d requests", pushed)
+		}
+	})
+}
+
+// pushingClient is as bareClient, and f answers its pushed requests.
+func pushingClient(t testing.TB, f roundTripper) *acpclient.Client {
+	t.Helper()
+	document := strings.Replace(bareMetadata, "{", `{"pushed_authorization_request_endpoint":"https://as.example/par",`, 1)
+	client, err := acpclient.New(acpclient.Config{
+		Issuer: "https://as.example", ClientID: "app", Auth: acpclient.Secret("s3cret-canary"),
+		RequirePushedAuthorizationRequests: true, Logger: slog.New(slog.DiscardHandler),
+		Transport: roundTripper(func(req *http.Request) (*http.Response, error) {
+			if req.URL.Path != "/par" {
+				return response(http.StatusOK, "application/json", document), nil
+			}
+			return f(req)
+		}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// FuzzPushedAnswer: whatever the server answers to a pushed request, there is no panic, one request,
+// and a URL with exactly two parameters, fit for a Location header, or none.
+func FuzzPushedAnswer(f *testing.F) {
+	for _, body := range []string{
+		`{"request_uri":"urn:ietf:params:oauth:request_uri:abc","expires_in":60}`, `{"request_uri":"urn:x:1&state=evil#f","expires_in":"60"}`,
+		`{"request_uri":"urn:x:1","request_uri":"urn:x:2","expires_in":60}`, `{"REQUEST_URI":"urn:x:1","expires_in":60}`, `{"request_uri":"urn:x:1","expires_in":1e300}`,
+		`{"request_uri":"/x","expires_in":60}`, `{"request_uri":"urn:x:\r\n","expires_in":60}`, `{"error":"invalid_request"}`, `[]`, ``,
+	} {
+		f.Add(201, "application/json", []byte(body))
+		f.Add(400, "application/json", []byte(body))
+	}
+	var answer *http.Response
+	asked := 0
+	client := pushingClient(f, func(*http.Request) (*http.Response, error) {
+		asked++
+		return answer, nil
+	})
+	f.Fuzz(func(t *testing.T, status int, kind string, body []byte) {
+		answer = response(status, kind, string(body))
+		asked = 0
+		address, flow, err := client.Authorize(t.Context(), nil)
+		if asked != 1 {
+			t.Errorf("%d requests", asked)
+		}
+		if err != nil {
+			if text := err.Error(); address != "" || flow != nil || len(text) > 512 || strings.ContainsAny(text, "\r\n\x1b") {
+				t.Errorf("%q beside the error %q", address, text)
+			}
+			return
+		}
+		rest, found := strings.CutPrefix(address, "https://as.example/authorize?client_id=app&request_uri=")
+		u, parsed := url.Parse(address)
+		if !found || parsed != nil || status != http.StatusCreated || !json.Valid(body) || strings.ContainsAny(rest, "&;# \r\n") || !ascii(address) || len(u.Query()) != 2 || len(address) > 8<<10 {
+			t.Errorf("status %d, body %q gives %q", status, body, address)
 		}
 	})
 }
