@@ -132,6 +132,14 @@ func (of algsOf) hold(m *Metadata, alg string) bool {
 func (m *Metadata) idTokenAlgs() []string  { return m.IDTokenSigningAlgValuesSupported }
 func (m *Metadata) responseAlgs() []string { return m.authorizationSigningAlgs }
 
+// userInfoAlgs are the ID token's where the server has no list of their own.
+func (m *Metadata) userInfoAlgs() []string {
+	if m.userInfoSigningAlgs != nil {
+		return m.userInfoSigningAlgs
+	}
+	return m.IDTokenSigningAlgValuesSupported
+}
+
 // algs are the configured ones, or all asymmetric ones.
 func (c *Config) algs() []string {
 	if c.IDTokenAlgs != nil {

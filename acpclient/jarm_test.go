@@ -280,6 +280,37 @@ func TestResponseAccepts(t *testing.T) {
 	}
 }
 
+// ID-30: the hashes in the ID token are those of code and state in the response.
+func TestResponseHashes(t *testing.T) {
+	for _, row := range []struct {
+		name, claim, of string
+		right           bool
+	}{
+		{"c_hash", "c_hash", "code", true},
+		{"s_hash", "s_hash", "state", true},
+		{"ID-30 c_hash of the state", "c_hash", "state", false},
+		{"ID-30 s_hash of the code", "s_hash", "code", false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := newJARM(t, nil, nil)
+			var of string
+			flow, v := r.answer(func(_ *rig, _, claims map[string]any) string {
+				of, _ = claims[row.of].(string)
+				return ""
+			})
+			r.OnIDToken(func(_, claims map[string]any) { claims[row.claim] = acptest.HalfHash("ES256", of) })
+			tokens, err := r.client.Exchange(t.Context(), flow, v)
+			if !row.right {
+				r.fails(err, acpclient.ErrInvalidToken, "c_hash")
+			} else if err != nil {
+				t.Error(err)
+			} else {
+				r.tokenSecrets(tokens)
+			}
+		})
+	}
+}
+
 // CB-11, CB-24, CB-28: an error in a signed response is what it is in a plain one.
 func TestResponseErrors(t *testing.T) {
 	r := newJARM(t, nil, nil)

@@ -50,6 +50,7 @@ type Metadata struct {
 	requestObjectEncryptionAlgs, requestObjectEncryptionEncs []string
 	responseModes                                            []string // response_modes_supported
 	authorizationSigningAlgs                                 []string // authorization_signing_alg_values_supported (JARM 3)
+	userInfoSigningAlgs                                      []string // userinfo_signing_alg_values_supported
 
 	// id_token_encryption_alg_values_supported and its kin.
 	idTokenEncryptionAlgs, userInfoEncryptionAlgs, authorizationEncryptionAlgs []string
@@ -103,6 +104,7 @@ func parseMetadata(body []byte, issuer *url.URL, names ...string) (*Metadata, er
 
 		"response_modes_supported":                   &m.responseModes,
 		"authorization_signing_alg_values_supported": &m.authorizationSigningAlgs,
+		"userinfo_signing_alg_values_supported":      &m.userInfoSigningAlgs,
 
 		"id_token_encryption_alg_values_supported":      &m.idTokenEncryptionAlgs,
 		"userinfo_encryption_alg_values_supported":      &m.userInfoEncryptionAlgs,

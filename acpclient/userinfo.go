@@ -38,7 +38,7 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 	if m.UserInfoEndpoint == "" {
 		return fmt.Errorf("acpclient: no userinfo_endpoint: %w", errors.ErrUnsupported)
 	}
-	header := http.Header{"Authorization": {"Bearer " + t.AccessToken}}
+	header := http.Header{"Authorization": {"Bearer " + t.AccessToken}, "Accept": {"application/json, application/jwt"}}
 	var signed bool
 	body, err := c.back.get(ctx, m.UserInfoEndpoint, header, func(a *answer) ([]byte, error) {
 		if a.status != http.StatusOK {
@@ -58,7 +58,7 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 		raw, err := c.decrypted(string(body), encryptedUserInfo)
 		var token *jws
 		if err == nil {
-			token, err = c.open(ctx, m, raw, (*Metadata).idTokenAlgs)
+			token, err = c.open(ctx, m, raw, (*Metadata).userInfoAlgs)
 		}
 		if err == nil {
 			err = c.judgeUserInfo(token)
@@ -84,6 +84,11 @@ func (c *Client) judgeUserInfo(t *jws) error {
 	if t.typ != "" && t.typ != "jwt" {
 		return invalidToken("token_use", "typ is not that of a userinfo answer")
 	}
+	for _, mark := range [...]string{"nonce", "events", "at_hash", "c_hash"} {
+		if t.has(mark) {
+			return invalidToken("token_use", "not a userinfo answer, but a token: it has "+mark)
+		}
+	}
 	if iss, _, err := t.text("iss"); err != nil || iss != c.expected {
 		return invalidToken("issuer", "iss is not the expected one")
 	}
@@ -91,9 +96,6 @@ func (c *Client) judgeUserInfo(t *jws) error {
 	if err != nil || !slices.Contains(aud, c.config.ClientID) {
 		return invalidToken("audience", "aud does not name this client")
 	}
-	now := c.now()
-	if exp, ok, err := t.date("exp"); err != nil || ok && !now.Before(exp.Add(c.config.Leeway)) {
-		return invalidToken("expired", "exp is over")
-	}
-	return nil
+	_, err = t.validity(c.now(), c.config.Leeway, false)
+	return err
 }

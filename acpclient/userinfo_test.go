@@ -86,7 +86,19 @@ func TestUserInfoAnswers(t *testing.T) {
 		{"TX-36 wrong aud", changed("aud", "other"), token, "audience"},
 		{"TX-36 no aud", changed("aud", nil), token, "audience"},
 		{"TX-36 expired", changed("exp", 1_000_000_000), token, "expired"},
-		{"TX-36 exp is a word", changed("exp", "soon"), token, "expired"},
+		{"TX-36 exp is a word", changed("exp", "soon"), token, "token_malformed"},
+		{"TX-36 not valid for a century", changed("nbf", 5_000_000_000), token, "not_yet_valid"},
+		{"TX-36 nbf beyond all dates", changed("nbf", 1e300), token, "token_malformed"},
+		{"TX-36 from the future", changed("iat", 5_000_000_000), token, "issued_at"},
+		{"TX-36 an ID token", jwt(func(r *rig, c map[string]any) string { return r.IDToken(map[string]any{"nonce": "n"}) }), token, "token_use"},
+		{"TX-36 an ID token by its at_hash", changed("at_hash", "x"), token, "token_use"},
+		{"TX-36 a logout token", changed("events", map[string]any{}), token, "token_use"},
+		{"TX-36 typ of a logout token", jwt(func(r *rig, c map[string]any) string { return r.Sign(map[string]any{"typ": "logout+jwt"}, c) }), token, "token_use"},
+		{"TX-36 aud is a number", changed("aud", 1), token, "audience"},
+		{"TX-36 crit", jwt(func(r *rig, c map[string]any) string { return r.Sign(map[string]any{"crit": []string{"x"}}, c) }), token, "token_malformed"},
+		{"TX-36 claims twice", jwt(func(r *rig, c map[string]any) string {
+			return r.Key().SignRaw(`{"alg":"ES256","kid":"`+r.Key().ID+`"}`, strings.Replace(text(c), "{", `{"sub":"mallory",`, 1))
+		}), token, "token_malformed"},
 		{"TX-36 other sub", changed("sub", "mallory"), token, "subject"},
 		{"TX-36 alg none", jwt(func(_ *rig, c map[string]any) string { return acptest.Unsigned(nil, c) }), token, "alg"},
 		{"TX-36 HS256 under the client secret", jwt(func(r *rig, c map[string]any) string { return acptest.SignHMAC([]byte(r.ClientSecret), nil, c) }), token, "alg"},
@@ -115,6 +127,41 @@ func TestUserInfoAnswers(t *testing.T) {
 				t.Errorf("claims beside the error: %v", claims)
 			}
 			r.asked(acptest.UserInfoEndpoint, 1)
+		})
+	}
+}
+
+// What the server names for userinfo is what its signature is held against, and not what it names for
+// ID tokens; where it names nothing the ID token's list holds.
+func TestUserInfoAlgs(t *testing.T) {
+	for _, row := range []struct {
+		name         string
+		userInfo, id any
+		reason       string
+	}{
+		{"TX-36 not among its own", []string{"RS256"}, []string{"ES256"}, "alg"},
+		{"among its own alone", []string{"PS256"}, []string{"ES256"}, ""},
+		{"TX-36 not among the ID token's", nil, []string{"ES256"}, "alg"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := newRig(t, &acptest.Options{Client: acptest.Client{SignedUserInfo: true}}, nil)
+			r.OnMetadata(func(m map[string]any) {
+				member(m, "userinfo_signing_alg_values_supported", row.userInfo)
+				member(m, "id_token_signing_alg_values_supported", row.id)
+			})
+			tokens := r.login()
+			key := acptest.NewKey("PS256")
+			r.AddKey(key)
+			r.SetKey(key)
+			err := r.client.UserInfo(t.Context(), tokens, new(any))
+			if row.reason != "" {
+				r.fails(err, acpclient.ErrInvalidToken, row.reason)
+			} else if err != nil {
+				t.Error(err)
+			}
+			if got := r.Requests(acptest.UserInfoEndpoint)[0].Header.Get("Accept"); got != "application/json, application/jwt" {
+				t.Errorf("Accept: %q", got)
+			}
 		})
 	}
 }
