@@ -1,5 +1,6 @@
 // The same library over TLS, with what its financial profiles add: pushed authorization
-// requests, request objects, and a second port that asks for client certificates.
+// requests, request objects, signed and encrypted answers, and a second port that asks for
+// client certificates.
 //
 // It reads one line of JSON from standard input:
 //   {"path": "/tenant/workspace", "cert": "PEM", "key": "PEM", "clientCA": "PEM", "clients": [...],
@@ -27,6 +28,9 @@ lines.once('close', () => process.exit(0));
 
 const listening = (server) => new Promise((done) => server.listen(0, '127.0.0.1', () => done(server.address().port)));
 
+const algs = ['RSA-OAEP', 'RSA-OAEP-256', 'ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW'];
+const encs = ['A128GCM', 'A256GCM', 'A128CBC-HS256', 'A256CBC-HS512'];
+
 async function start({ path, cert, key, clientCA, clients, requirePAR, requireRequestObject }) {
   let handle;
   const seen = [];
@@ -47,6 +51,7 @@ async function start({ path, cert, key, clientCA, clients, requirePAR, requireRe
   const provider = new Provider(issuer, {
     adapter: Memory,
     clients,
+    clientDefaults: { authorization_signed_response_alg: 'ES256' },
     jwks: {
       keys: [
         keyOf('P-256', { use: 'sig', alg: 'ES256', kid: 'interop' }),
@@ -65,6 +70,8 @@ async function start({ path, cert, key, clientCA, clients, requirePAR, requireRe
       revocation: { enabled: true },
       introspection: { enabled: true },
       encryption: { enabled: true },
+      jwtResponseModes: { enabled: true },
+      jwtUserinfo: { enabled: true },
       pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: requirePAR },
       requestObjects: { enabled: true, requireSignedRequestObject: requireRequestObject },
       mTLS: {
@@ -92,8 +99,16 @@ async function start({ path, cert, key, clientCA, clients, requirePAR, requireRe
       idTokenSigningAlgValues: ['ES256'],
       clientAuthSigningAlgValues: ['HS256', 'HS384', 'HS512', 'ES256', 'PS256'],
       requestObjectSigningAlgValues: ['ES256', 'PS256'],
-      requestObjectEncryptionAlgValues: ['RSA-OAEP', 'RSA-OAEP-256', 'ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW'],
-      requestObjectEncryptionEncValues: ['A128GCM', 'A256GCM', 'A128CBC-HS256', 'A256CBC-HS512'],
+      requestObjectEncryptionAlgValues: algs,
+      requestObjectEncryptionEncValues: encs,
+      userinfoSigningAlgValues: ['ES256'],
+      authorizationSigningAlgValues: ['ES256'],
+      idTokenEncryptionAlgValues: algs,
+      userinfoEncryptionAlgValues: algs,
+      authorizationEncryptionAlgValues: algs,
+      idTokenEncryptionEncValues: encs,
+      userinfoEncryptionEncValues: encs,
+      authorizationEncryptionEncValues: encs,
     },
     routes: {
       authorization: '/oauth2/authorize',
