@@ -225,7 +225,7 @@ func TestHostileTokens(t *testing.T) {
 		"BR-16 no typ":                  header(map[string]any{"typ": nil}),
 		"BR-16 typ application/at+jwt":  header(map[string]any{"typ": "Application/AT+jwt"}),
 		"ID-15 names in another case":   rawClaims(`"SUB":"bob","Nonce":"n","CNF":{}`),
-		"ID-18 exp 25 s ago":            claim("exp", time.Now().Unix()-25),
+		"ID-18 exp a second ago":        claim("exp", time.Now().Unix()-1),
 		"ID-19 a fraction":              number("exp", fmt.Sprintf("%d.75e0", now.Add(time.Hour).Unix())),
 		"ID-36 jku beside a good key":   header(map[string]any{"jku": outside.URL, "x5c": []string{"x"}}),
 		"BR-13 one of several aud":      claim("aud", []string{"x", s.Audience}),
@@ -236,9 +236,9 @@ func TestHostileTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { p.audit(t, p.send(t, "GET", "/things", token), 200, "") })
 	}
-	// JW-10, JW-11: for ids in vain, and for signatures, one each, besides the first.
-	if n := s.Count(acptest.JWKSEndpoint); n > 3 {
-		t.Errorf("%d key sets were fetched", n)
+	// JW-10, JW-11: for ids in vain, and for signatures, one each in 30 s, besides the first.
+	if n, most := s.Count(acptest.JWKSEndpoint), 3+2*int(time.Since(now)/(30*time.Second)); n > most {
+		t.Errorf("%d key sets were fetched, want %d", n, most)
 	}
 }
 

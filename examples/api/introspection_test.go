@@ -110,6 +110,7 @@ func TestManyRequestsWithOneToken(t *testing.T) {
 	s.MintAccessToken(func(map[string]any, map[string]any) string { return "an-opaque-token" })
 	token := s.AccessToken(map[string]any{"scp": []string{"things.read"}})
 	p := startWith(t, s, "ACP_TOKEN_MODE=auto", "ACP_CLIENT_ID="+s.ClientID, "ACP_CLIENT_SECRET="+s.ClientSecret)
+	began := time.Now()
 	var all sync.WaitGroup
 	for range 100 {
 		all.Go(func() { p.audit(t, p.send(t, "GET", "/things", token), 200, "") })
@@ -117,8 +118,9 @@ func TestManyRequestsWithOneToken(t *testing.T) {
 	all.Wait()
 	p.audit(t, p.send(t, "POST", "/things", token), 403, "insufficient_scope")
 	p.audit(t, p.send(t, "GET", "/transfer", token), 401, "insufficient_user_authentication")
-	if n := s.Count(acptest.IntrospectEndpoint); n != 1 {
-		t.Errorf("the server was asked %d times", n)
+	// What it said is remembered for 10 s.
+	if n, most := s.Count(acptest.IntrospectEndpoint), 1+int(time.Since(began)/(10*time.Second)); n < 1 || n > most {
+		t.Errorf("the server was asked %d times, want %d", n, most)
 	}
 }
 
