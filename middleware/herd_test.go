@@ -63,8 +63,7 @@ func onWireConfig(t testing.TB, config middleware.Config, f wire) *middleware.Au
 	if config.CookieKeys == nil {
 		config.CookieKeys = [][]byte{randomKey()}
 	}
-	logger := config.Logger
-	client, err := acpclient.New(acpclient.Config{Issuer: wireIssuer, ClientID: "c", RedirectURL: site + "/callback", Transport: f, Logger: logger})
+	client, err := acpclient.New(acpclient.Config{Issuer: wireIssuer, ClientID: "c", RedirectURL: site + "/callback", Transport: f, Logger: config.Logger})
 	if err != nil {
 		t.Fatal(err)
 	}
