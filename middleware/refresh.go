@@ -20,14 +20,15 @@ const (
 	answerTimeout = 45 * time.Second
 	revokeTimeout = 2 * time.Second
 	earlyWait     = 2 * time.Second // for a new token while the old one still serves
+	arrival       = time.Second     // what a token may need on its way to who judges it
 	maxMargin     = time.Minute     // before its end a token counts as stale
 	maxAtOnce     = 32              // refreshes in flight
 	minInterval   = time.Second     // between two refreshes of one session
 )
 
 // AccessToken is the session's access token, refreshed when its time is nearly over. It
-// waits for the authorization server then, 11 s at most, and for ctx; with a Store only once the token
-// has expired. Parallel calls for one session
+// waits for the authorization server then, 11 s at most, and for ctx; with a Store only in the
+// token's last second, and afterwards. Parallel calls for one session
 // share one refresh, which goes on when its caller leaves. It may be called from any goroutine. Call it
 // before the response is written: the new tokens go into the session's cookie then, and otherwise with the
 // next response of this process.
@@ -139,7 +140,7 @@ func (f *refresher) use(ctx context.Context, r *record) (*record, error) {
 // await waits for a refresh of r, and not for long while r still serves.
 func (f *refresher) await(ctx context.Context, r *record, running *flight, patience time.Duration) (*record, error) {
 	serves := !expired(r, f.now())
-	if serves && f.shelf != nil {
+	if f.shelf != nil && !expired(r, f.now().Add(arrival)) {
 		return r, nil // the next request finds the new one in the Store
 	}
 	if serves {

@@ -241,6 +241,43 @@ func TestStoredRefreshHoldsNobody(t *testing.T) { // RF-09
 	})
 }
 
+// In its last second it may be over before it is there: the new one is waited for, and the old one
+// only sent where that does not come.
+func TestStoredRefreshInTheLastSecond(t *testing.T) { // RF-09
+	for name, row := range map[string]struct {
+		left, answer, took time.Duration
+		want               string
+	}{
+		"more than a second left":   {1001 * time.Millisecond, 300 * time.Millisecond, 0, "old"},
+		"a second left":             {time.Second, 300 * time.Millisecond, 300 * time.Millisecond, "new"},
+		"over when the new comes":   {200 * time.Millisecond, 1500 * time.Millisecond, 1500 * time.Millisecond, "new"},
+		"over long before it comes": {500 * time.Millisecond, 5 * time.Second, 5 * time.Second, "new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				auth := onWireWith(t, &memStore{}, func(r *http.Request, form url.Values) (int, string, error) {
+					time.Sleep(row.answer)
+					return newTokens(r, form)
+				})
+				now := time.Now()
+				tokens := &acpclient.Tokens{Token: &oauth2.Token{AccessToken: "old", RefreshToken: "r", Expiry: now.Add(row.left)}}
+				cookies, err := auth.SessionCookies(tokens, now.Add(-5*time.Minute), now)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var token string
+				serve(auth.RequireSession(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					token, _ = middleware.SessionFromContext(r.Context()).AccessToken(r.Context())
+				})), request("GET", site+"/", cookiePairs(cookies)))
+				if took := time.Since(now); token != row.want || took != row.took {
+					t.Errorf("RF-09: %q after %s", token, took)
+				}
+				auth.Close(t.Context())
+			})
+		})
+	}
+}
+
 // The server is in trouble: before the token's end nobody sees it, afterwards 503, and the session stays.
 func TestStoredRefreshFails(t *testing.T) { // RF-09 RF-10 RL-07
 	for name, answer := range map[string]http.HandlerFunc{
