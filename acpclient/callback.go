@@ -82,12 +82,12 @@ func (c *Client) parameters(ctx context.Context, m *Metadata, callback url.Value
 	return callback, nil
 }
 
-// judgeIssuer obeys RFC 9207 2.4, for errors, too.
+// judgeIssuer obeys RFC 9207 2.4, for errors, too, and 5.3.3.2 (5) of the FAPI 2.0 Security Profile.
 func (c *Client) judgeIssuer(m *Metadata, callback url.Values) error {
 	iss := callback.Get("iss")
 	switch {
-	case !callback.Has("iss") && m.AuthorizationResponseIssParameterSupported:
-		return invalidCallback("issuer_missing", "the server promises an iss parameter, and there is none")
+	case !callback.Has("iss") && (m.AuthorizationResponseIssParameterSupported || c.config.Profile != ""):
+		return invalidCallback("issuer_missing", "the server promises an iss parameter, or the profile demands it, and there is none")
 	case callback.Has("iss") && iss != c.expected:
 		return invalidCallback("issuer_mismatch", "the answer is another server's")
 	}

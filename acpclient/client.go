@@ -42,9 +42,11 @@ func New(config Config) (*Client, error) {
 		issuer: config.Issuer, expected: config.ExpectedIssuer, clientID: config.ClientID, auth: config.Auth,
 		maxStale: config.MaxStale, rootCAs: config.RootCAs, transport: config.Transport, logger: config.Logger,
 	}
-	if err := errors.Join(pc.check(), config.check()); err != nil {
+	if err := errors.Join(pc.check(), config.check(), config.checkProfile()); err != nil {
 		return nil, fmt.Errorf("acpclient: invalid configuration:\n%w", err)
 	}
+	config = config.underProfile()
+	pc.auth = config.Auth
 	config.Scopes = slices.Clone(config.Scopes)
 	config.TrustedAudiences = slices.Clone(config.TrustedAudiences)
 	config.IDTokenAlgs = slices.Clone(config.IDTokenAlgs)
@@ -178,8 +180,8 @@ func printable(s string) bool {
 	return s != ""
 }
 
-// Config is a copy of the configuration, with the defaults of its times and sizes filled
-// in, and without Auth, RequestObject and Decryption.
+// Config is a copy of the configuration, with the defaults of its times and sizes and the
+// demands of its Profile filled in, and without Auth, RequestObject and Decryption.
 func (c *Client) Config() Config {
 	config := c.config
 	config.Auth, config.RequestObject, config.Decryption = nil, nil, nil

@@ -25,6 +25,11 @@ type Config struct {
 	// ClientID is the client's identifier. Required.
 	ClientID string
 
+	// Profile sets what a profile of high security demands wherever a field is zero, and makes a mistake of
+	// what contradicts it: New names each. What the server must have besides, Ready and Authorize demand.
+	// "" demands nothing.
+	Profile Profile
+
 	// Auth is how the client authenticates at every endpoint: Secret, SecretBasic,
 	// SecretPost, SecretJWT, PrivateKeyJWT or MutualTLS. nil is a public client.
 	Auth ClientAuth

@@ -11,6 +11,9 @@ import (
 // checkDemands compares what the configuration and the server demand with what the server
 // offers: in Ready, and before any redirect. There is no falling back to less (RFC 9700 4.8).
 func (c *Client) checkDemands(m *Metadata) error {
+	if err := c.judgeProfile(m); err != nil {
+		return err
+	}
 	if c.pushes(m) && m.PushedAuthorizationRequestEndpoint == "" {
 		who := "the server demands pushed authorization requests"
 		if c.config.RequirePushedAuthorizationRequests {
