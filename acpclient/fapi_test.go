@@ -279,7 +279,7 @@ func TestFAPIServerLacks(t *testing.T) {
 		{"AZ-33 no list", acpclient.FAPI2Security, "code_challenge_methods_supported", "S256", "", false},
 		{"TX-28 secrets alone", acpclient.FAPI2Security, "token_endpoint_auth_methods_supported", []string{"client_secret_basic"}, "tls_client_auth", false},
 		{"TX-28 silent on authentication", acpclient.FAPI2Security, "token_endpoint_auth_methods_supported", nil, "tls_client_auth", false},
-		{"MT-01 unbound tokens", acpclient.FAPI2Security, "tls_client_certificate_bound_access_tokens", nil, "tls_client_certificate_bound_access_tokens", false},
+		{"CF-07 unbound tokens", acpclient.FAPI2Security, "tls_client_certificate_bound_access_tokens", nil, "tls_client_certificate_bound_access_tokens", false},
 		{"ID-04 weak algorithms", acpclient.FAPI2Security, "id_token_signing_alg_values_supported", []string{"RS256", "ES512"}, "id_token_signing_alg_values_supported", false},
 		{"ID-04 one is enough", acpclient.FAPI2Security, "id_token_signing_alg_values_supported", []string{"RS256", "ES256"}, "", true},
 		{"CB-38 no signed responses", acpclient.FAPI2MessageSigning, "response_modes_supported", []string{"query", "form_post"}, "response_modes_supported does not name jwt", false},
@@ -363,7 +363,7 @@ func TestFAPIContradictions(t *testing.T) {
 		{"TX-30 the issuer, with a slash", func(c *acpclient.Config) {
 			c.Auth = acpclient.PrivateKeyJWT{Key: ec, Audience: "https://as.example/acme/demo/"}
 		}, "PrivateKeyJWT.Audience"},
-		{"MT-01 tokens bound to nothing", func(c *acpclient.Config) { c.Auth = acpclient.PrivateKeyJWT{Key: ec} }, "access tokens are bound"},
+		{"CF-07 tokens bound to nothing", func(c *acpclient.Config) { c.Auth = acpclient.PrivateKeyJWT{Key: ec} }, "access tokens are bound"},
 		{"ID-04 weak algorithm", func(c *acpclient.Config) { c.IDTokenAlgs = []string{"ES256", "RS256"} }, "IDTokenAlgs: RS256"},
 		{"AZ-16 request object by RS256", func(c *acpclient.Config) {
 			c.RequestObject = &acpclient.RequestObject{Key: rsa, Alg: "RS256"}

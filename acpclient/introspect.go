@@ -37,6 +37,9 @@ func (i *introspector) ask(ctx context.Context, token string) (g *goodToken, err
 	if m.IntrospectionEndpoint == "" {
 		return nil, cannotJudge(errNoIntrospection)
 	}
+	if v.config.Profile.signs() && m.IntrospectionSigningAlgValuesSupported == nil {
+		return nil, cannotJudge(errUnsignedAnswers)
+	}
 	// Judging a token is no sign of life from its user: ACP would prolong the session.
 	header := http.Header{"Sso-Session-Extend": {"false"}}
 	methods := m.IntrospectionEndpointAuthMethodsSupported
@@ -61,8 +64,8 @@ func (i *introspector) ask(ctx context.Context, token string) (g *goodToken, err
 			return nil, a.failed()
 		}
 		kind, _, _ := mime.ParseMediaType(a.header.Get("Content-Type"))
-		if signed = kind == signedAnswer; !signed && kind != "application/json" {
-			return nil, invalidResponse("response_malformed", "the introspection answer is not JSON")
+		if signed = kind == signedAnswer; !signed && (kind != "application/json" || v.config.Profile.signs()) {
+			return nil, invalidResponse("response_malformed", "the introspection answer is not JSON, or not signed")
 		}
 		return a.body, nil
 	}
@@ -180,6 +183,9 @@ func (v *Verifier) judgeAnswer(c claims, text string) (*goodToken, error) {
 	g := &goodToken{}
 	times, err := v.judgeAccess(c, placesOfAnswer, false, &scratch{}, &g.token)
 	if err != nil {
+		return nil, err
+	}
+	if err := v.judgeBinding(&g.token); err != nil {
 		return nil, err
 	}
 	g.token.Issuer, g.token.claims, g.notBefore = v.expected, text, times.notBefore

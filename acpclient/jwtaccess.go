@@ -106,6 +106,9 @@ func (v *Verifier) judge(t *jws, a *AccessToken) (times validity, err error) {
 	if times, err = v.judgeAccess(t.claims, placesOfJWT, true, t.room, a); err != nil {
 		return times, err
 	}
+	if err := v.judgeBinding(a); err != nil {
+		return times, err
+	}
 	if v.config.RFC9068 { // RFC 9068 2.2
 		jti, _, err := t.text("jti")
 		if err != nil || jti == "" || a.ClientID == "" || a.IssuedAt.IsZero() {

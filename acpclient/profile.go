@@ -153,10 +153,7 @@ func (c Config) underProfile() Config {
 	if c.IDTokenAlgs == nil {
 		c.IDTokenAlgs = fapi2Algs
 	}
-	if auth, ok := c.Auth.(PrivateKeyJWT); ok {
-		auth.Alg = fapi2Alg(auth.Key, auth.Alg)
-		c.Auth = auth
-	}
+	c.Auth = authUnderProfile(c.Auth)
 	if c.RequestObject != nil {
 		r := *c.RequestObject
 		r.Alg = fapi2Alg(r.Key, r.Alg)
@@ -166,6 +163,15 @@ func (c Config) underProfile() Config {
 		c.ResponseMode = firstOf(c.ResponseMode, "jwt") // FAPI 2.0 Message Signing 5.4.2
 	}
 	return c
+}
+
+// authUnderProfile chooses the algorithm where nobody did.
+func authUnderProfile(auth ClientAuth) ClientAuth {
+	if p, ok := auth.(PrivateKeyJWT); ok {
+		p.Alg = fapi2Alg(p.Key, p.Alg)
+		return p
+	}
+	return auth
 }
 
 // judgeProfile reports everything that the profile demands and the server does not offer.

@@ -26,6 +26,13 @@ type VerifierConfig struct {
 	// ACP puts that into access tokens and ID tokens alike. Required.
 	Audience string
 
+	// Profile refuses access tokens that are bound to no key and no certificate of their client, and
+	// algorithms other than PS256, ES256 and EdDSA: New names each setting that contradicts it.
+	// FAPI2MessageSigning besides takes no introspection answer that is not signed (RFC 9701).
+	// That the sender has the key is for who calls: Verify refuses bound tokens, unless
+	// InsecureAcceptBound is set. "" demands nothing.
+	Profile Profile
+
 	// Mode is how tokens are judged. "jwt" (the same as "") takes JWTs by their signature.
 	// "introspection" asks the server about each token (RFC 7662). "auto" does the first with
 	// JWTs and the second with all others.
@@ -102,9 +109,11 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 		issuer: config.Issuer, expected: config.ExpectedIssuer, clientID: config.ClientID, auth: config.Auth,
 		maxStale: config.MaxStale, rootCAs: config.RootCAs, transport: config.Transport, logger: config.Logger,
 	}
-	if err := errors.Join(pc.check(), config.check()); err != nil {
+	if err := errors.Join(pc.check(), config.check(), config.checkProfile()); err != nil {
 		return nil, fmt.Errorf("acpclient: invalid verifier configuration:\n%w", err)
 	}
+	config = config.underProfile()
+	pc.auth = config.Auth
 	config.Algs = slices.Clone(config.Algs)
 	if config.Algs == nil {
 		config.Algs = asymmetricAlgs
@@ -189,6 +198,8 @@ func (v *Verifier) Ready(ctx context.Context) error {
 		return err
 	case v.inquire != nil && m.IntrospectionEndpoint == "":
 		return errNoIntrospection
+	case v.inquire != nil && v.config.Profile.signs() && m.IntrospectionSigningAlgValuesSupported == nil:
+		return errUnsignedAnswers
 	case v.config.Mode == "introspection":
 		return nil
 	}
