@@ -56,7 +56,7 @@ func (s *Server) authorizeRequest(r *http.Request, n *note) *http.Request {
 	}
 	params := r.Form
 	client, known := s.clients[params.Get("client_id")]
-	if !params.Has("redirect_uri") && known && len(client.RedirectURLs) == 1 {
+	if !params.Has("redirect_uri") && !params.Has("request_uri") && !params.Has("request") && known && len(client.RedirectURLs) == 1 {
 		params.Set("redirect_uri", client.RedirectURLs[0])
 		n.omitted = true
 	}

@@ -30,8 +30,9 @@
 //
 // # What is not
 //
-//   - There is no admin API, registration, PAR, JAR, JARM, DPoP, mTLS, CIBA, device
-//     or back-channel logout, and no grant but authorization_code and refresh_token.
+//   - There is no admin API, registration, CIBA, device or back-channel logout, and no
+//     grant but authorization_code and refresh_token. PAR, JAR, JARM, mTLS and DPoP are
+//     there with Options.FAPI2 alone, which has no form_post.
 //   - sub is the user's name, not a hash.
 //   - Consent is asked again at each login. With prompt=none a consent counts that the
 //     same client got before in the same sign-on session.

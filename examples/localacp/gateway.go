@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,8 @@ type note struct {
 	formPost bool   // the client wants its answer posted
 	omitted  bool   // the client sent no redirect_uri
 	hint     *hint  // from a valid id_token_hint
+
+	certificate *x509.Certificate // the client's, of the connection
 }
 
 // hint is what an id_token_hint says.
@@ -70,12 +73,18 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("POST "+s.path+"/oauth2/token", s.formEndpoint(s.tokenAnswer))
 	mux.Handle("POST "+s.path+"/oauth2/introspect", s.formEndpoint(s.introspectionAnswer))
 	mux.Handle("POST "+s.path+"/oauth2/revoke", s.formEndpoint(nil))
+	if s.options.FAPI2 {
+		mux.Handle("POST "+s.path+"/par", s.formEndpoint(nil))
+	}
 	mux.Handle("GET "+s.path+"/userinfo", s.userInfoEndpoint())
 	mux.Handle("GET "+s.path+"/.well-known/jwks.json", s.libraryAt("/.well-known/jwks.json"))
 	mux.Handle("GET "+s.path+"/.well-known/openid-configuration",
 		s.libraryAt("/.well-known/openid-configuration"+s.path))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := &note{trace: traceID()}
+		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+			n.certificate = r.TLS.PeerCertificates[0]
+		}
 		w.Header().Set("X-Trace-ID", n.trace)
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), noteKey{}, n)))
@@ -245,7 +254,9 @@ func (s *Server) tokenAnswer(members map[string]any) {
 			members["access_token"] = compact
 		}
 	}
-	members["token_type"] = "bearer"
+	if members["token_type"] != "DPoP" {
+		members["token_type"] = "bearer"
+	}
 }
 
 func (s *Server) introspectionAnswer(members map[string]any) {

@@ -5,6 +5,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -52,6 +54,14 @@ type Options struct {
 	// switch for it, which is off unless someone turned it on.
 	CallbackIssuer bool
 
+	// Certificate is the server's, with its key: it serves https. nil serves http.
+	Certificate *tls.Certificate
+
+	// FAPI2 makes it a workspace of FAPI 2.0, which needs Certificate: authorization requests must be pushed,
+	// and may be signed; callbacks have iss, and may be signed; clients prove themselves by
+	// private_key_jwt or self_signed_tls_client_auth; access tokens are bound.
+	FAPI2 bool
+
 	// Logger takes one line for each refused request. nil is silent.
 	Logger *slog.Logger
 }
@@ -61,21 +71,25 @@ type Client struct {
 	// ID and Name. Name is what the pages call it; "" is the ID.
 	ID, Name string
 
-	// AuthMethod is client_secret_basic, client_secret_post, private_key_jwt or
-	// none. "" is by what is set: private_key_jwt with a PublicKey, else
-	// client_secret_basic with a Secret, else none.
+	// AuthMethod is client_secret_basic, client_secret_post, private_key_jwt,
+	// self_signed_tls_client_auth or none. "" is by what is set: the last but one with a
+	// Certificate, else private_key_jwt with a PublicKey, else client_secret_basic with a Secret,
+	// else none.
 	AuthMethod string
 
 	// Secret of a client that authenticates with one.
 	Secret string
 
-	// PublicKey checks the assertions of private_key_jwt: *rsa.PublicKey,
+	// PublicKey checks the assertions of private_key_jwt, and request objects: *rsa.PublicKey,
 	// *ecdsa.PublicKey or ed25519.PublicKey.
 	PublicKey crypto.PublicKey
 
 	// KeyID is the kid of the assertions; they may also go without. "" is the key's
 	// thumbprint (RFC 7638).
 	KeyID string
+
+	// Certificate is the one of self_signed_tls_client_auth, which takes Options.FAPI2.
+	Certificate *x509.Certificate
 
 	// RedirectURLs are matched byte for byte. At least one.
 	RedirectURLs []string
@@ -173,14 +187,20 @@ func (o Options) withDefaults() (Options, error) {
 	if o.AccessTokenLifetime < time.Second || o.RefreshTokenLifetime < time.Second {
 		errs = append(errs, errors.New("a lifetime is under one second"))
 	}
+	if o.FAPI2 && o.Certificate == nil {
+		errs = append(errs, errors.New("FAPI2 needs a Certificate"))
+	}
+	if o.FAPI2 && o.Alg == "RS256" {
+		errs = append(errs, errors.New("FAPI2 does not have RS256"))
+	}
 	o.Clients = slices.Clone(o.Clients)
 	for i := range o.Clients {
-		errs = append(errs, o.Clients[i].complete())
+		errs = append(errs, o.Clients[i].complete(o.FAPI2))
 	}
 	return o, errors.Join(errs...)
 }
 
-func (c *Client) complete() error {
+func (c *Client) complete(fapi2 bool) error {
 	if c.ID == "" {
 		return errors.New("a client has no ID")
 	}
@@ -189,6 +209,8 @@ func (c *Client) complete() error {
 	}
 	if c.AuthMethod == "" {
 		switch {
+		case c.Certificate != nil:
+			c.AuthMethod = "self_signed_tls_client_auth"
 		case c.PublicKey != nil:
 			c.AuthMethod = "private_key_jwt"
 		case c.Secret != "":
@@ -211,9 +233,16 @@ func (c *Client) complete() error {
 		default:
 			return fmt.Errorf("client %q: a %T is no public key that fits", c.ID, c.PublicKey)
 		}
+	case "self_signed_tls_client_auth":
+		if c.Certificate == nil || !fapi2 {
+			return fmt.Errorf("client %q has no certificate, or the server asks for none", c.ID)
+		}
 	case "none":
 	default:
 		return fmt.Errorf("client %q: unknown authentication method %q", c.ID, c.AuthMethod)
+	}
+	if fapi2 && c.AuthMethod != "private_key_jwt" && c.AuthMethod != "self_signed_tls_client_auth" {
+		return fmt.Errorf("client %q: FAPI2 does not have %s", c.ID, c.AuthMethod)
 	}
 	return nil
 }

@@ -5,9 +5,11 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -22,29 +24,30 @@ import (
 
 // Server is a running authorization server. Its fields are not to be changed.
 type Server struct {
-	// Issuer is the server's identifier, http://127.0.0.1:PORT/{tenant}/{workspace}.
+	// Issuer is the server's identifier, http://127.0.0.1:PORT/{tenant}/{workspace}, or https://.
 	Issuer string
 	// Audience is the service that access tokens are for.
 	Audience string
 	// Users may sign in.
 	Users []User
 
-	options  Options
-	path     string // of the issuer
-	cookie   string // name of the browser's cookie
-	key      jose.JSONWebKey
-	users    map[string]User
-	clients  map[string]Client
-	scopes   map[string]Scope
-	store    *store
-	signOns  table[signOn]
-	outside  table[string] // the library's token to the JWT
-	inside   table[string] // and back
-	answers  table[*answer]
-	redeem   sync.Mutex // one token request at a time: a code and a refresh token work once
-	library  http.Handler
-	http     *http.Server
-	finished chan struct{}
+	options Options
+	path    string // of the issuer
+	cookie  string // name of the browser's cookie
+	key     jose.JSONWebKey
+	users   map[string]User
+	clients map[string]Client
+	scopes  map[string]Scope
+	store   *store
+	signOns table[signOn]
+	outside table[string] // the library's token to the JWT
+	inside  table[string] // and back
+	answers table[*answer]
+	redeem  sync.Mutex // one token request at a time: a code and a refresh token work once
+	library http.Handler
+	http    *http.Server
+	serving sync.WaitGroup
+	mtls    net.Listener // where clients show their certificates; nil without FAPI2
 }
 
 // Start listens on a loopback address and serves until Close. It does not block.
@@ -58,27 +61,26 @@ func Start(options Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, err := net.Listen("tcp", options.Addr)
+	listener, err := listen(options.Addr, options.Certificate, tls.NoClientCert)
 	if err != nil {
-		return nil, fmt.Errorf("localacp: %w", err)
+		return nil, err
 	}
-	if addr, ok := listener.Addr().(*net.TCPAddr); !ok || !addr.IP.IsLoopback() {
-		return nil, errors.Join(errors.New("localacp: "+options.Addr+" is not a loopback address"), listener.Close())
-	}
-
 	host := listener.Addr().String()
 	s := &Server{
-		options:  options,
-		path:     "/" + options.Tenant + "/" + options.Workspace,
-		key:      key,
-		Users:    slices.Clone(options.Users),
-		users:    map[string]User{},
-		clients:  map[string]Client{},
-		scopes:   map[string]Scope{},
-		store:    &store{lifetime: options.RefreshTokenLifetime + time.Hour},
-		finished: make(chan struct{}),
+		options: options,
+		path:    "/" + options.Tenant + "/" + options.Workspace,
+		key:     key,
+		Users:   slices.Clone(options.Users),
+		users:   map[string]User{},
+		clients: map[string]Client{},
+		scopes:  map[string]Scope{},
+		store:   &store{lifetime: options.RefreshTokenLifetime + time.Hour},
 	}
-	s.Issuer = "http://" + host + s.path
+	scheme := "http://"
+	if options.Certificate != nil {
+		scheme = "https://"
+	}
+	s.Issuer = scheme + host + s.path
 	// Cookies do not tell ports apart, so the name does.
 	s.cookie = "localacp_" + host[strings.LastIndexByte(host, ':')+1:]
 	s.Audience = options.Audience
@@ -94,9 +96,19 @@ func Start(options Options) (*Server, error) {
 	for _, scope := range options.Scopes {
 		s.scopes[scope.Name] = scope
 	}
+	listeners := []net.Listener{listener}
+	if options.FAPI2 {
+		if s.mtls, err = listen("127.0.0.1:0", options.Certificate, tls.RequireAnyClientCert); err != nil {
+			return nil, errors.Join(err, listener.Close())
+		}
+		listeners = append(listeners, s.mtls)
+	}
 	op, err := s.provider()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("localacp: %w", err), listener.Close())
+		for _, l := range listeners {
+			err = errors.Join(err, l.Close())
+		}
+		return nil, fmt.Errorf("localacp: %w", err)
 	}
 	s.library = op.Handler()
 	s.http = &http.Server{
@@ -106,18 +118,37 @@ func Start(options Options) (*Server, error) {
 		WriteTimeout:      10 * time.Second,
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(options.Logger.Handler(), slog.LevelInfo),
 	}
-	go func() {
-		defer close(s.finished)
-		_ = s.http.Serve(listener) // always ErrServerClosed, or the listener's end
-	}()
+	for _, l := range listeners {
+		s.serving.Go(func() {
+			_ = s.http.Serve(l) // always ErrServerClosed, or the listener's end
+		})
+	}
 	return s, nil
+}
+
+// listen takes a loopback address, and serves https there with a certificate.
+func listen(address string, certificate *tls.Certificate, clients tls.ClientAuthType) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("localacp: %w", err)
+	}
+	if addr, ok := listener.Addr().(*net.TCPAddr); !ok || !addr.IP.IsLoopback() {
+		return nil, errors.Join(errors.New("localacp: "+address+" is not a loopback address"), listener.Close())
+	}
+	if certificate == nil {
+		return listener, nil
+	}
+	return tls.NewListener(listener, &tls.Config{
+		Certificates: []tls.Certificate{*certificate}, ClientAuth: clients, MinVersion: tls.VersionTLS12,
+	}), nil
 }
 
 // Close stops the server, requests in flight included, and waits until it is gone.
 func (s *Server) Close() error {
 	err := s.http.Close()
-	<-s.finished
+	s.serving.Wait()
 	return err
 }
 
@@ -133,20 +164,28 @@ func (s *Server) provider() (*provider.Provider, error) {
 	}
 	codeOptions := []provider.AuthCodeGrantOption{
 		provider.WithPKCE([]goidc.CodeChallengeMethod{goidc.CodeChallengeMethodSHA256}, provider.WithPKCERequired()),
-		provider.WithFormPostResponseMode(),
 		provider.WithClaimsParameter(),
 		provider.WithAuthPolicies(s.signInPolicy()),
 	}
-	if s.options.CallbackIssuer {
+	if s.options.CallbackIssuer || s.options.FAPI2 {
 		codeOptions = append(codeOptions, provider.WithIssuerResponseParameter())
+	}
+	var security []provider.Option
+	if s.options.FAPI2 {
+		codeOptions = append(codeOptions, s.fapi2CodeOptions()...)
+		security = s.fapi2Options()
+	} else {
+		codeOptions = append(codeOptions, provider.WithFormPostResponseMode())
+		security = []provider.Option{
+			provider.WithSecretBasicAuthn(),
+			provider.WithSecretPostAuthn(),
+			provider.WithNoneAuthn(),
+			provider.WithPrivateKeyJWTAuthn(assertionAlgs...),
+		}
 	}
 	options := []provider.Option{
 		provider.WithScopes(scopes...),
 		provider.WithStaticClients(clients...),
-		provider.WithSecretBasicAuthn(),
-		provider.WithSecretPostAuthn(),
-		provider.WithNoneAuthn(),
-		provider.WithPrivateKeyJWTAuthn(assertionAlgs...),
 		provider.WithJTIConsumer(s.store.consumeJTI),
 		provider.WithAuthCodeGrant(provider.AuthCodeGrantConfig{
 			Manager:       s.store,
@@ -190,7 +229,7 @@ func (s *Server) provider() (*provider.Provider, error) {
 			return goidc.JSONWebKeySet{Keys: []jose.JSONWebKey{s.key}}, nil
 		},
 		IDTokenAlgs: []goidc.SignatureAlgorithm{alg},
-	}, options...)
+	}, append(options, security...)...)
 }
 
 var assertionAlgs = []goidc.SignatureAlgorithm{
@@ -212,8 +251,13 @@ func (s *Server) registration(client Client) *goidc.Client {
 		PostLogoutRedirectURIs: client.PostLogoutRedirectURLs,
 		ScopeIDs:               strings.Join(names, " "),
 	}}
-	if client.AuthMethod == "private_key_jwt" {
+	if client.PublicKey != nil || client.Certificate != nil {
 		c.JWKS = &goidc.JSONWebKeySet{}
+	}
+	if client.Certificate != nil {
+		c.JWKS.Keys = append(c.JWKS.Keys, certificateKey(client.Certificate))
+	}
+	if client.PublicKey != nil {
 		if client.KeyID == "" {
 			client.KeyID = thumbprint(client.PublicKey)
 		}

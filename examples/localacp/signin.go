@@ -42,7 +42,7 @@ func (s *Server) remember(w http.ResponseWriter, oldID string, session signOn) s
 	s.signOns.remove(oldID)
 	s.signOns.put(id, session, time.Now().Add(signOnLifetime))
 	http.SetCookie(w, &http.Cookie{
-		Name: s.cookie, Value: id, Path: s.path, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: s.cookie, Value: id, Path: s.path, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.options.Certificate != nil,
 	})
 	return id
 }
@@ -50,7 +50,7 @@ func (s *Server) remember(w http.ResponseWriter, oldID string, session signOn) s
 func (s *Server) forget(w http.ResponseWriter, id string) {
 	s.signOns.remove(id)
 	http.SetCookie(w, &http.Cookie{
-		Name: s.cookie, Path: s.path, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: -1,
+		Name: s.cookie, Path: s.path, HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.options.Certificate != nil, MaxAge: -1,
 	})
 }
 

@@ -98,6 +98,7 @@ func (t *table[T]) remove(key string) {
 // library writes to what it was given while other requests read.
 type store struct {
 	sessions  table[goidc.AuthnSession]
+	pushed    table[string] // request_uri to session
 	grants    table[goidc.Grant]
 	byCode    table[string] // authorization code to grant
 	byRefresh table[string] // refresh token to grant
@@ -112,6 +113,9 @@ func unix(seconds int) time.Time { return time.Unix(int64(seconds), 0) }
 func (s *store) SaveSession(_ context.Context, session *goidc.AuthnSession) error {
 	row := *session
 	row.Store = maps.Clone(session.Store)
+	if _, known := s.sessions.find(row.ID); !known && row.PushedAuthReqID != "" {
+		s.pushed.put(row.PushedAuthReqID, row.ID, unix(row.ExpiresAt))
+	}
 	s.sessions.put(row.ID, row, unix(row.ExpiresAt))
 	return nil
 }

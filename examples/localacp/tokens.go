@@ -50,6 +50,9 @@ func (s *Server) mint(_ context.Context, token *goidc.Token, grant *goidc.Grant)
 	claims["iat"] = token.CreatedAt
 	claims["nbf"] = token.CreatedAt
 	claims["exp"] = token.ExpiresAt
+	if cnf := confirmation(token); cnf != nil {
+		claims["cnf"] = cnf
+	}
 	compact, err := s.signAccess(claims)
 	if err != nil {
 		return err
