@@ -9,6 +9,7 @@ import (
 
 	"github.com/acp-go/acp/acpclient"
 	"github.com/acp-go/acp/examples/api/things"
+	"github.com/acp-go/acp/examples/internal/site"
 	"github.com/acp-go/acp/examples/localacp"
 )
 
@@ -28,7 +29,7 @@ func embed(c *config, app net.Addr, log *slog.Logger) (stop func(), err error) {
 		Clients: []localacp.Client{{
 			ID: id, Name: "Example app", Secret: secret,
 			RedirectURLs:           []string{base + "/callback"},
-			PostLogoutRedirectURLs: []string{base + afterLogout},
+			PostLogoutRedirectURLs: []string{base + site.AfterLogout},
 		}},
 		Logger: log,
 	})
@@ -42,7 +43,7 @@ func embed(c *config, app net.Addr, log *slog.Logger) (stop func(), err error) {
 	key := make([]byte, 32)
 	rand.Read(key)
 	c.issuer, c.clientID, c.auth = acp.Issuer, id, acpclient.Secret(secret)
-	c.redirectURL, c.afterLogout = base+"/callback", base+afterLogout
+	c.redirectURL, c.afterLogout = base+"/callback", base+site.AfterLogout
 	c.scopes = []string{"openid", "profile", "offline_access", "things.read"}
 	c.cookieKeys = [][]byte{key}
 	c.apiURL = api + "/things"

@@ -14,6 +14,7 @@ import (
 
 	"github.com/acp-go/acp/acpclient"
 	"github.com/acp-go/acp/examples/internal/serve"
+	"github.com/acp-go/acp/examples/internal/site"
 	"github.com/acp-go/acp/middleware"
 )
 
@@ -41,11 +42,11 @@ func login(c config, log *slog.Logger) (*acpclient.Client, *middleware.Authentic
 // /backchannel-logout itself.
 func routes(c config, auth *middleware.Authenticator, log *slog.Logger) http.Handler {
 	public := http.NewServeMux()
-	public.HandleFunc("GET /{$}", home)
+	public.HandleFunc("GET /{$}", site.Home)
 	public.HandleFunc("GET /healthz", serve.Health)
 	users := http.NewServeMux()
-	users.HandleFunc("GET /profile", profile)
-	users.HandleFunc("GET /api/me", me)
+	users.HandleFunc("GET /profile", site.Profile)
+	users.HandleFunc("GET /api/me", site.Me)
 	users.HandleFunc("GET /api/call", newAPICaller(c, auth, log).call)
 
 	// Without a method: a stranger gets 401 for any, and only users learn which there are.
@@ -53,15 +54,9 @@ func routes(c config, auth *middleware.Authenticator, log *slog.Logger) http.Han
 	mux.Handle("/profile", auth.RequireSession(users))
 	mux.Handle("/api/me", auth.RequireSession(users))
 	mux.Handle("/api/call", auth.RequireSession(users))
-	mux.Handle(afterLogout, auth.PostLogout(http.HandlerFunc(goodbye)))
+	mux.Handle(site.AfterLogout, auth.PostLogout(http.HandlerFunc(site.Goodbye)))
 	mux.Handle("/healthz", public)
 	mux.Handle("/{$}", auth.LoadSession(public))
-	mux.Handle("/", auth.LoadSession(http.HandlerFunc(nothing)))
+	mux.Handle("/", auth.LoadSession(http.HandlerFunc(site.Nothing)))
 	return serve.Exactly(auth.Handler(mux))
-}
-
-// me tells a script of the page who is signed in.
-func me(w http.ResponseWriter, r *http.Request) {
-	session := middleware.SessionFromContext(r.Context())
-	serve.JSON(w, http.StatusOK, map[string]string{"sub": session.Subject})
 }

@@ -1,4 +1,6 @@
-package main
+// Package site is the pages that the example applications share: a public one, and the profile of
+// whoever is signed in.
+package site
 
 import (
 	"bytes"
@@ -8,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/acp-go/acp/examples/internal/serve"
 	"github.com/acp-go/acp/examples/internal/ui"
 	"github.com/acp-go/acp/middleware"
 )
@@ -50,21 +53,22 @@ func visitorOf(r *http.Request) *visitor {
 	return v
 }
 
-// afterLogout is where the authorization server sends the browser after a logout.
-const afterLogout = "/signed-out"
+// AfterLogout is where the authorization server sends the browser after a logout.
+const AfterLogout = "/signed-out"
 
-// goodbye is for who comes from there.
-func goodbye(w http.ResponseWriter, _ *http.Request) { show(w, http.StatusOK, "goodbye", nil) }
+// Goodbye is for who comes from there.
+func Goodbye(w http.ResponseWriter, _ *http.Request) { show(w, http.StatusOK, "goodbye", nil) }
 
-// home is for everybody.
-func home(w http.ResponseWriter, r *http.Request) { show(w, http.StatusOK, "home", visitorOf(r)) }
+// Home is for everybody.
+func Home(w http.ResponseWriter, r *http.Request) { show(w, http.StatusOK, "home", visitorOf(r)) }
 
-// profile is for signed-in users: RequireSession stands before it.
-func profile(w http.ResponseWriter, r *http.Request) {
+// Profile is for signed-in users: RequireSession stands before it.
+func Profile(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusOK, "profile", visitorOf(r))
 }
 
-func nothing(w http.ResponseWriter, r *http.Request) {
+// Nothing is at every other address.
+func Nothing(w http.ResponseWriter, r *http.Request) {
 	show(w, http.StatusNotFound, "nothing", visitorOf(r))
 }
 
@@ -78,4 +82,10 @@ func show(w http.ResponseWriter, status int, name string, v *visitor) {
 	ui.Secure(w.Header(), "", ui.Anywhere)
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // the browser is gone
+}
+
+// Me tells a script of the pages who is signed in.
+func Me(w http.ResponseWriter, r *http.Request) {
+	session := middleware.SessionFromContext(r.Context())
+	serve.JSON(w, http.StatusOK, map[string]string{"sub": session.Subject})
 }
