@@ -23,8 +23,8 @@ type AccessToken struct {
 	AMR       []string  // by which methods (RFC 8176); nil where the token does not say
 	AuthTime  time.Time // when the user signed in; zero where the token does not say
 
-	// Confirmation is the key that the token is bound to. It is nil but where
-	// VerifierConfig.InsecureAcceptBound lets bound tokens pass.
+	// Confirmation is the key that the token is bound to, and nil for a token that is not.
+	// Verify gives such tokens only where VerifierConfig.InsecureAcceptBound lets them pass.
 	Confirmation *Confirmation
 
 	claims string // the JSON object
@@ -69,7 +69,7 @@ func (v *Verifier) judgeAccess(c claims, names *placeNames, needsExp bool, room 
 			return times, invalidToken("token_use", "a token with "+mark+" is no access token")
 		}
 	}
-	if a.Confirmation, err = v.judgeConfirmation(c); err != nil {
+	if a.Confirmation, err = c.confirmation(); err != nil {
 		return times, err
 	}
 	// The lists are read into room, and then get one piece of memory for all three.
@@ -151,15 +151,11 @@ func (a *AccessToken) describe(c claims, names *placeNames, lists []string) ([]s
 	return lists, nil
 }
 
-// judgeConfirmation refuses a bound token: under the Bearer scheme it proves nothing
-// (RFC 8705 3, RFC 9449 7.2).
-func (v *Verifier) judgeConfirmation(c claims) (*Confirmation, error) {
+// confirmation reads cnf. Whether its key was shown is asked for each request.
+func (c claims) confirmation() (*Confirmation, error) {
 	cnf, ok := c.value("cnf")
-	switch {
-	case !ok:
+	if !ok {
 		return nil, nil
-	case !v.config.InsecureAcceptBound:
-		return nil, invalidToken("bound", "the token is bound to a key that was not shown")
 	}
 	members, ok := cnf.Object()
 	if !ok {

@@ -21,6 +21,9 @@ var (
 	// ErrInvalidToken: a token does not hold what it must.
 	ErrInvalidToken = errors.New("acpclient: invalid token")
 
+	// ErrInvalidProof: a DPoP proof does not show that its sender holds the token's key.
+	ErrInvalidProof = errors.New("acpclient: invalid proof")
+
 	// ErrInvalidResponse: the server answered something that the protocol does not allow.
 	ErrInvalidResponse = errors.New("acpclient: invalid response")
 

@@ -53,6 +53,15 @@ func NewIssuers(verifiers ...*Verifier) (*Issuers, error) {
 // Verify is Verifier.Verify of the Verifier that the token belongs to. A token of an
 // unknown issuer is refused without any request.
 func (i *Issuers) Verify(ctx context.Context, token string) (*AccessToken, error) {
+	v, err := i.verifierOf(token)
+	if err != nil {
+		return nil, err
+	}
+	return v.Verify(ctx, token)
+}
+
+// verifierOf finds the one Verifier that may judge a token.
+func (i *Issuers) verifierOf(token string) (*Verifier, error) {
 	if len(token) > i.maxSize {
 		return nil, errTooLong
 	}
@@ -63,7 +72,7 @@ func (i *Issuers) Verify(ctx context.Context, token string) (*AccessToken, error
 	if v == nil {
 		return nil, none
 	}
-	return v.Verify(ctx, token)
+	return v, nil
 }
 
 var errUnknownIssuer = invalidToken("issuer", "no verifier is for this token's issuer")

@@ -80,7 +80,7 @@ func (c *providerConfig) check() error {
 func newProvider(c providerConfig) *provider {
 	issuerURL, _ := url.Parse(c.issuer)
 	p := &provider{
-		issuer: c.issuer, expected: firstOf(c.expected, c.issuer), now: time.Now,
+		issuer: c.issuer, expected: firstOf(c.expected, c.issuer), now: wallClock,
 		log: c.logger,
 	}
 	if p.log == nil {

@@ -221,6 +221,15 @@ func (v *Verifier) Close(context.Context) error {
 // The error is ErrInvalidToken, or ErrUnavailable when the token cannot be judged now,
 // and then it says nothing about the token. Parallel calls with one token ask the server once.
 func (v *Verifier) Verify(ctx context.Context, token string) (*AccessToken, error) {
+	a, err := v.verify(ctx, token)
+	if err == nil && a.Confirmation != nil && !v.config.InsecureAcceptBound {
+		return nil, errBound
+	}
+	return a, err
+}
+
+// verify takes bound tokens, too.
+func (v *Verifier) verify(ctx context.Context, token string) (*AccessToken, error) {
 	switch {
 	case v.keys.closed():
 		return nil, ErrClosed

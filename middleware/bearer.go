@@ -26,7 +26,7 @@ type TokenVerifier interface {
 // outside. A nil handler answers 404.
 //
 // Refusals are application/problem+json: 400 for a malformed request, 401 without a token
-// or with one that is bad or bound to a key (`cnf`), 403 where a scope is missing, 503 with Retry-After
+// or with one that is bad or bound to a key (`cnf`) that was not shown, 403 where a scope is missing, 503 with Retry-After
 // when the token cannot be judged now. The caller learns the class from the challenge, and never
 // the check that failed: that stands in the log, under the reference of the answer.
 //
@@ -64,6 +64,7 @@ type protector struct {
 	strict     bool // the verifier takes no token that is no b64token, and asks nobody about one
 	options    BearerOptions
 	challenges challenges
+	dpop       *dpop // nil: the scheme is not taken
 	refuse     func(http.ResponseWriter, *http.Request, error)
 }
 
@@ -77,8 +78,14 @@ func newProtector(verifier TokenVerifier, o *BearerOptions) (*protector, error) 
 	if isNil(verifier) {
 		missing = errors.New("verifier: is nil")
 	}
-	if err := errors.Join(missing, p.options.settle()); err != nil {
-		return nil, fmt.Errorf("middleware: invalid bearer configuration:\n%w", err)
+	mistakes := errors.Join(missing, p.options.settle())
+	if p.options.DPoP != nil {
+		var err error
+		p.dpop, err = newDPoP(&p.options)
+		mistakes = errors.Join(mistakes, err)
+	}
+	if mistakes != nil {
+		return nil, fmt.Errorf("middleware: invalid bearer configuration:\n%w", mistakes)
 	}
 	switch verifier.(type) {
 	case *acpclient.Verifier, *acpclient.Issuers:
@@ -89,10 +96,16 @@ func newProtector(verifier TokenVerifier, o *BearerOptions) (*protector, error) 
 		p.identity = p
 	}
 	p.challenges = newChallenges(&p.options)
+	if p.dpop != nil {
+		p.dpop.join(p)
+	}
 	return p, nil
 }
 
 func (p *protector) serve(w http.ResponseWriter, r *http.Request, c credentials, next http.Handler) {
+	if c.kind == dpopScheme && p.dpop != nil {
+		p.dpop.offerNonce(w.Header())
+	}
 	admitted, err := p.admit(r, c)
 	if err != nil {
 		p.refuse(w, r, err)
@@ -107,14 +120,17 @@ func (p *protector) admit(r *http.Request, c credentials) (*http.Request, error)
 		return withoutToken(r), nil
 	}
 	if c.kind != bearerToken {
+		if c.kind == dpopScheme && p.dpop != nil {
+			return p.dpop.admit(r)
+		}
 		return nil, p.unusable(c.kind)
 	}
 	outer, _ := r.Context().Value(tokenKey{}).(*tokenContext)
 	if outer != nil && outer.verifiedBy == p.identity && outer.raw == c.token {
-		_, err := p.examine(r.Context(), c.token, outer.token)
+		_, err := p.examine(r.Context(), c.token, shown{known: outer.token, proven: outer.proven})
 		return r, err
 	}
-	token, err := p.examine(r.Context(), c.token, nil)
+	token, err := p.examine(r.Context(), c.token, shown{})
 	if err != nil {
 		return nil, err
 	}
@@ -137,14 +153,14 @@ func (p *protector) unusable(kind credentialKind) error {
 	case twoPlaces:
 		reason, detail = "ambiguous_credentials", "a token in the header, and another one in the query or a form"
 	default:
-		reason, detail = "malformed_authorization", "not exactly one Authorization header with Bearer, a space and a token"
+		reason, detail = "malformed_authorization", "not exactly one Authorization header with a scheme, a space and a token"
 	}
 	return &problem{status: status, reason: reason, detail: detail, challenge: challenge}
 }
 
 // examine verifies a token that is not known yet, and asks whether it suffices here. A
 // panic of the verifier or of MatchScope serves nobody.
-func (p *protector) examine(ctx context.Context, raw string, known *acpclient.AccessToken) (a *acpclient.AccessToken, err error) {
+func (p *protector) examine(ctx context.Context, raw string, s shown) (a *acpclient.AccessToken, err error) {
 	defer func() {
 		if v := recover(); v == http.ErrAbortHandler {
 			panic(v)
@@ -152,11 +168,17 @@ func (p *protector) examine(ctx context.Context, raw string, known *acpclient.Ac
 			a, err = nil, broken(clean(scrub(fmt.Sprint(v), raw)))
 		}
 	}()
-	if a = known; a == nil {
+	if a = s.known; a == nil {
 		if !p.strict && !isB64Token(raw) {
 			return nil, p.unusable(malformedHeader)
 		}
-		if a, err = p.verifier.Verify(ctx, raw); err != nil {
+		if s.prove == nil {
+			a, err = p.verifier.Verify(ctx, raw)
+		} else {
+			a, err = verifyBound(ctx, p.verifier, raw, s.prove)
+			s.proven = true
+		}
+		if err != nil {
 			if p.strict && !isB64Token(raw) { // looked at now: no good token has to wait for it
 				return nil, p.unusable(malformedHeader)
 			}
@@ -166,8 +188,8 @@ func (p *protector) examine(ctx context.Context, raw string, known *acpclient.Ac
 			return nil, broken("the verifier returned neither a token nor an error")
 		}
 	}
-	if a.Confirmation != nil { // RFC 9449 7.2, RFC 8705 3: nobody asked for a proof
-		return nil, &problem{status: http.StatusUnauthorized, reason: "bound", detail: "a bound token came as Bearer", challenge: p.challenges.token}
+	if a.Confirmation != nil && !s.proven { // RFC 9449 7.2, RFC 8705 3: nobody asked for a proof
+		return nil, &problem{status: http.StatusUnauthorized, reason: "bound", detail: "a bound token came as Bearer", challenge: p.challenges.bound}
 	}
 	if err := p.judgeScopes(a); err != nil {
 		return nil, err
@@ -184,6 +206,9 @@ func broken(detail string) error {
 
 // refusalOf tells a bad token from one that cannot be judged.
 func (p *protector) refusalOf(err error, raw string) error {
+	if ours, ok := errors.AsType[*problem](err); ok { // of the proof
+		return ours
+	}
 	out := &problem{status: http.StatusInternalServerError, reason: reasonOf(err), detail: clean(scrub(withoutURL(err), raw)), kind: err}
 	_, refused := errors.AsType[*acpclient.Error](err) // the server refused the question, not the token
 	switch {
@@ -192,6 +217,9 @@ func (p *protector) refusalOf(err error, raw string) error {
 		out.status = http.StatusServiceUnavailable
 	case errors.Is(err, acpclient.ErrInvalidToken):
 		out.status, out.challenge = http.StatusUnauthorized, p.challenges.token
+		if out.reason == "bound" {
+			out.challenge = p.challenges.bound
+		}
 		if out.reason == "internal" { // a verifier of others, without a reason
 			out.reason = "token_refused"
 		}

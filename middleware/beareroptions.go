@@ -45,6 +45,13 @@ type BearerOptions struct {
 	// the address where ProtectedResource serves its metadata. "" leaves that out.
 	Resource string
 
+	// DPoP takes tokens that are bound to a key of their client, with a proof of it: Authorization: DPoP and the
+	// header DPoP (RFC 9449). Tokens that are bound to nothing are still taken as Bearer. nil refuses bound tokens.
+	//
+	// It needs no InsecureAcceptBound of the verifier: an *acpclient.Verifier and *acpclient.Issuers give
+	// their bound tokens here, and a verifier of others does where it has a method VerifyBound like theirs.
+	DPoP *DPoPOptions
+
 	// Logger takes one line for each refusal. nil means slog.Default(), or
 	// Config.Logger for RequireSessionOrBearer.
 	Logger *slog.Logger
@@ -95,6 +102,7 @@ func (o *BearerOptions) settle() error {
 	if o.MaxAge != nil {
 		o.MaxAge = new(*o.MaxAge)
 	}
+	o.DPoP = o.DPoP.clone()
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return nil
 }

@@ -64,6 +64,7 @@ type tokenContext struct {
 	token      *acpclient.AccessToken // nil: the innermost protector served without one
 	raw        string                 // what the verifier judged
 	verifiedBy any                    // protector.identity
+	proven     bool                   // the sender showed the key that the token is bound to
 }
 
 func (c *tokenContext) Value(key any) any {
