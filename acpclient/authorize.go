@@ -103,6 +103,9 @@ func (c *Client) Authorize(ctx context.Context, o *AuthorizeOptions) (redirectUR
 		State: rand.Text(), Nonce: rand.Text(), Verifier: pkce.NewVerifier(),
 		ReturnTo: o.ReturnTo, Scopes: slices.Clone(c.config.Scopes), Expiry: c.now().Add(c.config.FlowLifetime),
 	}
+	if c.back.dpop != nil {
+		flow.DPoPKey = c.back.dpop.thumbprint
+	}
 	if o.Scopes != nil {
 		flow.Scopes = slices.Clone(o.Scopes)
 	}
@@ -169,6 +172,9 @@ func (c *Client) newPrefix(m *Metadata) (*authorizePrefix, error) {
 	b.WriteString("response_type=code&client_id=" + url.QueryEscape(c.config.ClientID))
 	if c.config.RedirectURL != "" {
 		b.WriteString("&redirect_uri=" + url.QueryEscape(c.config.RedirectURL))
+	}
+	if c.back.dpop != nil { // RFC 9449 10
+		b.WriteString("&dpop_jkt=" + c.back.dpop.thumbprint)
 	}
 	if mode := c.config.ResponseMode; mode != "" && mode != "query" {
 		b.WriteString("&response_mode=" + mode)

@@ -33,6 +33,7 @@ type backChannel struct {
 	client   *http.Client // which sends through this back channel, for x/oauth2
 	clientID string
 	auth     ClientAuth // nil: public client
+	dpop     *prover    // nil: no proofs
 	issuer   string
 	now      func() time.Time
 }
@@ -47,6 +48,10 @@ type call struct {
 	secrets       []string // in the form: they are taken out of what the server says
 	// idempotency, when not "", is hashed into ACP's X-Idempotency-Key.
 	idempotency string
+	// proof demands a DPoP proof where the client has a key; accessToken is what the request carries beside it.
+	proof       bool
+	accessToken string
+	again       bool // the nonce of the first attempt was refused
 	// judge sees the whole answer; what it returns is what the caller reads.
 	judge func(*answer) ([]byte, error)
 }
@@ -98,10 +103,18 @@ func (b *backChannel) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		secrets = append(secrets, added...)
 	}
+	sent, proven := "", c.proof && b.dpop != nil
+	if proven {
+		nonce, err := b.dpop.prove(out, c.accessToken)
+		if err != nil {
+			return nil, err
+		}
+		sent = nonce
+	}
 	if c.idempotency != "" {
 		// Not in canonical form: under that name net/http would take the header for a
 		// licence to send the request twice by itself.
-		out.Header["x-idempotency-key"] = []string{idempotencyKey(b.clientID, c.idempotency)}
+		out.Header["x-idempotency-key"] = []string{idempotencyKey(b.clientID, c.attempt())}
 	}
 	res, err := b.base.RoundTrip(out)
 	if err != nil {
@@ -118,6 +131,9 @@ func (b *backChannel) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if len(a.body) > maxResponseBody {
 		return nil, invalidResponse("response_too_large", "more than 1 MiB")
+	}
+	if proven && b.dpop.learn(out, a.header, sent) && !c.again && a.wantsNonce() {
+		return b.retry(ctx, req, c)
 	}
 	body, err := c.judge(a)
 	if e, ok := errors.AsType[*Error](err); ok {
@@ -184,8 +200,12 @@ func idempotencyKey(clientID, secret string) string {
 
 // get fetches a document. The judge's result is returned.
 func (b *backChannel) get(ctx context.Context, endpoint string, header http.Header, judge func(*answer) ([]byte, error)) ([]byte, error) {
-	req, err := http.NewRequestWithContext(context.WithValue(ctx, callKey{}, &call{timeout: fetchTimeout, judge: judge}),
-		http.MethodGet, endpoint, nil)
+	return b.fetch(ctx, endpoint, header, &call{timeout: fetchTimeout, judge: judge})
+}
+
+// fetch is get for a call of any kind.
+func (b *backChannel) fetch(ctx context.Context, endpoint string, header http.Header, c *call) ([]byte, error) {
+	req, err := http.NewRequestWithContext(context.WithValue(ctx, callKey{}, c), http.MethodGet, endpoint, nil)
 	if err != nil {
 		return nil, invalidResponse("metadata", "an endpoint is not a URL")
 	}

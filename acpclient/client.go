@@ -58,6 +58,11 @@ func New(config Config) (*Client, error) {
 	if r := config.RequestObject; r != nil && r.EncryptionAlg != "" {
 		c.encryption = c.newEncryption()
 	}
+	if config.DPoP != nil {
+		config.DPoP = new(*config.DPoP)
+		c.config.DPoP = config.DPoP
+		c.back.dpop, _ = newProver(config.DPoP, c.back.now) // checked before
+	}
 	if c.api == nil {
 		c.api = newTransport(config.RootCAs, nil)
 	}
@@ -96,6 +101,9 @@ func (c *Config) check() error {
 		if err := c.RequestObject.check(); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if err := c.DPoP.check(); err != nil {
+		errs = append(errs, err)
 	}
 	if c.RedirectURL != "" {
 		if u, err := checkURL(c.RedirectURL); err != nil {
@@ -181,10 +189,10 @@ func printable(s string) bool {
 }
 
 // Config is a copy of the configuration, with the defaults of its times and sizes and the
-// demands of its Profile filled in, and without Auth, RequestObject and Decryption.
+// demands of its Profile filled in, and without Auth, RequestObject, Decryption and DPoP.
 func (c *Client) Config() Config {
 	config := c.config
-	config.Auth, config.RequestObject, config.Decryption = nil, nil, nil
+	config.Auth, config.RequestObject, config.Decryption, config.DPoP = nil, nil, nil, nil
 	config.Scopes = slices.Clone(config.Scopes)
 	config.TrustedAudiences = slices.Clone(config.TrustedAudiences)
 	config.IDTokenAlgs = slices.Clone(config.IDTokenAlgs)

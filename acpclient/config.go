@@ -34,6 +34,11 @@ type Config struct {
 	// SecretPost, SecretJWT, PrivateKeyJWT or MutualTLS. nil is a public client.
 	Auth ClientAuth
 
+	// DPoP binds the client's tokens to a key (RFC 9449): proofs are sent, the authorize request
+	// names the key, and an answer with a token that is not bound is refused. nil asks for
+	// bearer tokens.
+	DPoP *DPoP
+
 	// RedirectURL is the registered redirect URI, sent byte for byte. It is
 	// absolute, https (http on loopback), without fragment. "" leaves the parameter
 	// out, which ACP allows where exactly one is registered, but not in a pushed request.

@@ -39,6 +39,9 @@ func (c *Client) Exchange(ctx context.Context, flow *Flow, callback url.Values) 
 	if err != nil {
 		return nil, err
 	}
+	if err := c.sameKey(flow); err != nil {
+		return nil, err
+	}
 	var r tokenResponse
 	t, err := c.retrieve(ctx, m, &r, tokenTimeout, []string{code, flow.Verifier}, func(ctx context.Context) (*oauth2.Token, error) {
 		return c.oauth2Config(m).Exchange(ctx, code, oauth2.VerifierOption(flow.Verifier))
@@ -73,8 +76,9 @@ func (c *Client) retrieve(ctx context.Context, m *Metadata, r *tokenResponse, ti
 		return nil, invalidResponse("metadata", "no token_endpoint")
 	}
 	asked := c.now()
+	r.bound = c.back.dpop != nil
 	ctx = context.WithValue(ctx, callKey{}, &call{
-		timeout: timeout, authenticated: true, methods: m.TokenEndpointAuthMethodsSupported,
+		timeout: timeout, authenticated: true, proof: true, methods: m.TokenEndpointAuthMethodsSupported,
 		secrets: secrets, idempotency: secrets[0], judge: r.judgeToken,
 	})
 	t, err := ask(context.WithValue(ctx, oauth2.HTTPClient, c.back.client))
@@ -82,7 +86,7 @@ func (c *Client) retrieve(ctx context.Context, m *Metadata, r *tokenResponse, ti
 		return nil, unwrapURLError(err)
 	}
 	t = t.WithExtra(r.extra)
-	t.TokenType = "Bearer"
+	t.TokenType = r.tokenType()
 	t.Expiry, t.ExpiresIn = time.Time{}, 0
 	if r.hasExpiry {
 		t.ExpiresIn = r.expiresIn

@@ -24,6 +24,9 @@ type Flow struct {
 	// MaxAge is the max_age that was asked for, in seconds; nil for none.
 	MaxAge *int64 `json:"max_age,omitempty"`
 
+	// DPoPKey is the thumbprint of the key that the code is bound to (RFC 9449 10); "" without Config.DPoP.
+	DPoPKey string `json:"dpop_jkt,omitempty"`
+
 	// Expiry is when the flow can no longer be finished.
 	Expiry time.Time `json:"exp"`
 }

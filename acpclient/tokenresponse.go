@@ -18,6 +18,7 @@ type tokenResponse struct {
 	scope     string
 	expiresIn int64 // seconds; meaningful when hasExpiry
 	hasExpiry bool
+	bound     bool           // a proof was sent: nothing but a bound token will do
 	extra     map[string]any // for oauth2.Token.Extra: all members but the credentials that it has fields for
 }
 
@@ -62,8 +63,8 @@ func (r *tokenResponse) judgeToken(a *answer) ([]byte, error) {
 		return nil, invalidResponse("response_malformed", "access_token is missing or not a token")
 	case refreshToken != "" && !isVSCHAR(refreshToken):
 		return nil, invalidResponse("response_malformed", "refresh_token is not a token")
-	case !strings.EqualFold(tokenType, "Bearer"): // RFC 6749 5.1: any case
-		return nil, invalidResponse("token_type", "token_type is not Bearer")
+	case !strings.EqualFold(tokenType, r.tokenType()): // RFC 6749 5.1: any case; RFC 9449 5
+		return nil, invalidResponse("token_type", "token_type is not "+r.tokenType())
 	}
 	if r.expiresIn, r.hasExpiry, err = expiresIn(doc); err != nil {
 		return nil, err
@@ -74,6 +75,14 @@ func (r *tokenResponse) judgeToken(a *answer) ([]byte, error) {
 		TokenType    string `json:"token_type"`
 		RefreshToken string `json:"refresh_token,omitempty"`
 	}{accessToken, "Bearer", refreshToken})
+}
+
+// tokenType is the one that is demanded.
+func (r *tokenResponse) tokenType() string {
+	if r.bound {
+		return "DPoP"
+	}
+	return "Bearer"
 }
 
 // isVSCHAR holds for a token that fits into an Authorization header (RFC 6749 A.12),

@@ -81,13 +81,13 @@ func ended(err error) bool {
 }
 
 // HTTPClient sends an access token of src with each request, in the Authorization
-// header alone (RFC 6750 2.1), and follows a redirect only within its origin, so that the
+// header alone (RFC 6750 2.1), with a DPoP proof where it is bound to Config.DPoP, and follows a redirect only within its origin, so that the
 // token reaches nobody else. It is sent over https alone, and over http to loopback (RFC 6750 5.3). Requests
 // end after 30 s. It trusts Config.RootCAs, or uses Config.Transport; all clients of a Client share
 // their connections.
 func (c *Client) HTTPClient(src oauth2.TokenSource) *http.Client {
 	return &http.Client{
-		Transport: &bearerTransport{base: c.api, source: src},
+		Transport: &bearerTransport{base: c.api, source: src, dpop: c.back.dpop},
 		Timeout:   30 * time.Second,
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			if first := via[0].URL; len(via) >= 10 || req.URL.Scheme != first.Scheme || req.URL.Host != first.Host {
@@ -104,6 +104,7 @@ type bearerTransport struct {
 	sealed
 	base   http.RoundTripper
 	source oauth2.TokenSource
+	dpop   *prover // nil: none
 }
 
 func (t *bearerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -111,6 +112,12 @@ func (t *bearerTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	err := errPlainHTTP
 	if req.URL.Scheme == "https" || isLoopback(req.URL.Hostname()) {
 		token, err = t.source.Token()
+	}
+	if err == nil && isDPoP(token.TokenType) {
+		if t.dpop != nil {
+			return t.dpop.send(t.base, req, token.AccessToken)
+		}
+		err = errNoKey
 	}
 	if err != nil {
 		if req.Body != nil {

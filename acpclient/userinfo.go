@@ -38,9 +38,17 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 	if m.UserInfoEndpoint == "" {
 		return fmt.Errorf("acpclient: no userinfo_endpoint: %w", errors.ErrUnsupported)
 	}
+	ask := &call{timeout: fetchTimeout}
 	header := http.Header{"Authorization": {"Bearer " + t.AccessToken}, "Accept": {"application/json, application/jwt"}}
+	if isDPoP(t.TokenType) { // RFC 9449 7.1
+		if c.back.dpop == nil {
+			return errNoKey
+		}
+		ask.proof, ask.accessToken = true, t.AccessToken
+		header["Authorization"] = []string{"DPoP " + t.AccessToken}
+	}
 	var signed bool
-	body, err := c.back.get(ctx, m.UserInfoEndpoint, header, func(a *answer) ([]byte, error) {
+	ask.judge = func(a *answer) ([]byte, error) {
 		if a.status != http.StatusOK {
 			return nil, a.failed()
 		}
@@ -49,7 +57,8 @@ func (c *Client) UserInfo(ctx context.Context, t *Tokens, v any) error {
 			return nil, invalidResponse("response_malformed", "userinfo is neither JSON nor a JWT")
 		}
 		return a.body, nil
-	})
+	}
+	body, err := c.back.fetch(ctx, m.UserInfoEndpoint, header, ask)
 	if err != nil {
 		return err
 	}

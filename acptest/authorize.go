@@ -192,7 +192,7 @@ func (s *Server) newCode(a *Authorization) string {
 	g := &grant{
 		id: random()[:22], clientID: a.ClientID, user: a.User.withDefaults(), scopes: a.Scopes,
 		nonce: a.Params.Get("nonce"), authTime: a.AuthTime, requestedAt: now, acr: a.ACR, amr: a.AMR,
-		sid: random()[:22], resources: a.Params["resource"], details: a.details(),
+		sid: random()[:22], resources: a.Params["resource"], details: a.details(), wantedKey: a.Params.Get("dpop_jkt"),
 		refreshTokens: s.opts.RefreshTokens || slices.Contains(a.Scopes, "offline_access"),
 	}
 	s.mu.Lock()

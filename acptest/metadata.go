@@ -60,6 +60,7 @@ func (s *Server) metadata(req Request) *Response {
 		"introspection_endpoint_auth_methods_supported":    methods,
 		"revocation_endpoint_auth_methods_supported":       methods,
 		"token_endpoint_auth_signing_alg_values_supported": []string{"HS256", "RS256", "ES256", "PS256", "EdDSA"},
+		"dpop_signing_alg_values_supported":                []string{"RS256", "ES256", "PS256", "EdDSA"},
 		"claims_supported":                                 []string{"sub", "name", "email", "email_verified", "acr", "amr", "auth_time"},
 		"claims_parameter_supported":                       true,
 		"authorization_response_iss_parameter_supported":   s.opts.IssParameter,

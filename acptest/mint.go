@@ -22,11 +22,14 @@ func (s *Server) accessClaims(clientID, subject string, scopes []string, ttl tim
 	}
 }
 
-func (s *Server) issueAccessToken(client Client, g *grant, scopes []string, ttl time.Duration) string {
+func (s *Server) issueAccessToken(client Client, g *grant, scopes []string, ttl time.Duration, boundTo string) string {
 	claims := s.accessClaims(client.ID, g.user.Subject, scopes, ttl)
 	claims["aud"] = append(claims["aud"].([]string), g.resources...)
 	if len(g.amr) > 0 {
 		claims["amr"] = g.amr
+	}
+	if boundTo != "" {
+		claims["cnf"] = map[string]any{"jkt": boundTo}
 	}
 	if g.acr != "" {
 		claims["acr"] = g.acr

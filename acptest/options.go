@@ -94,6 +94,10 @@ type Options struct {
 	// OpaqueTokens issues access tokens that only introspection can read.
 	OpaqueTokens bool
 
+	// DPoPNonces demands in each DPoP proof at the token endpoint and at userinfo the nonce of
+	// the answer before. Server.RotateNonce makes a new one.
+	DPoPNonces bool
+
 	// Audience is the API that access tokens are meant for, beside the client.
 	// "" means a spiffe:// name as ACP makes them. It becomes Server.Audience.
 	Audience string
@@ -152,6 +156,9 @@ type Client struct {
 	// IDTokenAlg makes ID tokens and logout tokens with HS256, HS384 or HS512 under the client's secret.
 	// "" means the server's key.
 	IDTokenAlg string
+
+	// DPoPBound refuses token requests without a DPoP proof. Those with one get bound tokens in any case.
+	DPoPBound bool
 
 	// SignedUserInfo answers userinfo as a JWT, signed with the server's key.
 	SignedUserInfo bool

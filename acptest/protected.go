@@ -41,7 +41,11 @@ func (s *Server) userInfo(r Request) *Response {
 		res.Header.Set("Allow", "GET")
 		return res
 	}
-	t := s.active(bearer(r))
+	token, refusal := s.shown(UserInfoEndpoint, r)
+	if refusal != nil {
+		return refusal
+	}
+	t := s.active(token)
 	if t == nil {
 		res := jsonResponse(http.StatusUnauthorized, map[string]any{
 			"error": "the access token is missing, expired or unknown", "error_code": "invalid_access_token",

@@ -38,6 +38,8 @@ type Request struct {
 
 	// Certificate is the one that the client presented, or nil.
 	Certificate *x509.Certificate
+
+	boundTo string // thumbprint of the key of a good DPoP proof
 }
 
 // Count returns how many requests came to an endpoint so far.

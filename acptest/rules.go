@@ -31,6 +31,7 @@ const (
 	RuleCodeReplay    Rule = "code_replay"     // a code is sent once (RFC 6749 4.1.2)
 	RuleRefreshReuse  Rule = "refresh_reuse"   // a refresh token that was replaced is not sent again (RFC 9700 4.14.2)
 	RuleIdempotency   Rule = "idempotency"     // X-Idempotency-Key has 32 to 255 characters (ACP)
+	RuleProof         Rule = "proof"           // a DPoP proof is right and new, and a bound token comes with one (RFC 9449 4.3, 7)
 	RuleLogout        Rule = "logout"          // a logout request says whose session ends (OpenID Connect RP-Initiated Logout 2)
 )
 

@@ -20,7 +20,9 @@ type grant struct {
 	resources     []string
 	details       []any // RFC 9396
 	refreshTokens bool
-	revoked       bool // under Server.mu
+	revoked       bool   // under Server.mu
+	wantedKey     string // dpop_jkt of the authorize request
+	boundTo       string // thumbprint of the DPoP key of the latest tokens; under Server.mu
 }
 
 type code struct {
@@ -53,6 +55,7 @@ type replay struct {
 
 // state is what the server remembers. All of it is under Server.mu.
 type state struct {
+	dpopNonce string
 	codes     map[string]*code
 	refreshes map[string]*refreshToken
 	accesses  map[string]*accessToken

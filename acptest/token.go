@@ -19,7 +19,10 @@ func (s *Server) token(r Request) *Response {
 	if refusal != nil {
 		return refusal
 	}
-	return s.idempotent(TokenEndpoint, client, r, func() *Response {
+	if r.boundTo, refusal = s.proof(TokenEndpoint, r, ""); refusal != nil {
+		return s.offerNonce(refusal)
+	}
+	return s.offerNonce(s.idempotent(TokenEndpoint, client, r, func() *Response {
 		switch grantType := r.Form.Get("grant_type"); grantType {
 		case "authorization_code":
 			return s.exchange(client, r)
@@ -30,13 +33,16 @@ func (s *Server) token(r Request) *Response {
 				return oauthError(http.StatusBadRequest, "unauthorized_client", "a public client cannot use this grant", "unauthorized_client")
 			}
 			g := &grant{clientID: client.ID, user: User{Subject: client.ID}, resources: r.Form["resource"]}
+			if refusal := s.bind(client, g, r, true); refusal != nil {
+				return refusal
+			}
 			return s.tokens(client, g, splitScope(r.Form.Get("scope")), false)
 		case "":
 			return oauthError(http.StatusBadRequest, "invalid_request", "grant_type is missing", "invalid_request")
 		default:
 			return oauthError(http.StatusBadRequest, "unsupported_grant_type", "this server does not know the grant", "unsupported_grant_type")
 		}
-	})
+	}))
 }
 
 // refusePost refuses what inspectPost has judged.
@@ -118,6 +124,9 @@ func (s *Server) exchange(client Client, r Request) *Response {
 	if refusal := s.checkVerifier(found.challenge, r.Form.Get("code_verifier"), r.Form.Has("code_verifier")); refusal != nil {
 		return refusal
 	}
+	if refusal := s.bind(client, found.grant, r, true); refusal != nil {
+		return refusal
+	}
 	return s.tokens(client, found.grant, found.grant.scopes, true)
 }
 
@@ -174,6 +183,9 @@ func (s *Server) refresh(client Client, r Request) *Response {
 	case wider:
 		return oauthError(http.StatusBadRequest, "invalid_scope", "scope exceeds what was granted", "invalid_scope")
 	}
+	if refusal := s.bind(client, t.grant, r, false); refusal != nil {
+		return refusal
+	}
 	if len(wanted) == 0 {
 		wanted = t.grant.scopes
 	}
@@ -183,14 +195,17 @@ func (s *Server) refresh(client Client, r Request) *Response {
 // tokens answers with tokens for scopes out of a grant. first says that a code was exchanged.
 func (s *Server) tokens(client Client, g *grant, scopes []string, first bool) *Response {
 	s.mu.Lock()
-	ttl, hook := s.accessTTL, s.hooks.tokens
+	ttl, hook, boundTo := s.accessTTL, s.hooks.tokens, g.boundTo
 	s.mu.Unlock()
-	access := s.issueAccessToken(client, g, scopes, ttl)
+	access := s.issueAccessToken(client, g, scopes, ttl, boundTo)
 	body := map[string]any{
 		"access_token": access,
 		"token_type":   "bearer",
 		"expires_in":   int64(ttl / time.Second),
 		"scope":        strings.Join(scopes, " "),
+	}
+	if boundTo != "" {
+		body["token_type"] = "DPoP"
 	}
 	if g.id != "" {
 		body["grant_id"] = g.id

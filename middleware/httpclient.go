@@ -5,9 +5,11 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/acp-go/acp/acpclient"
+	"golang.org/x/oauth2"
 )
 
 const (
@@ -16,7 +18,7 @@ const (
 )
 
 // HTTPClient calls an API as the user: it sends AccessToken with each request, in the
-// Authorization header alone (RFC 6750 2.1), over https, or over http to loopback. What AccessToken
+// Authorization header alone (RFC 6750 2.1), with a proof where it is bound to acpclient.Config.DPoP, over https, or over http to loopback. What AccessToken
 // says of goroutines and of the response holds here, too. It follows redirects only within the first request's
 // origin, so that the token reaches nobody else. Requests end after 30 s. It trusts
 // acpclient.Config.RootCAs, or uses its Transport. Errors are those of AccessToken, wrapped in *url.Error.
@@ -45,9 +47,10 @@ type userTransport struct {
 var errPlainHTTP = errors.New("middleware: an access token is not sent over http, but to loopback")
 
 func (t *userTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	token, err := "", errPlainHTTP
+	var tokens *acpclient.Tokens
+	err := errPlainHTTP
 	if r.URL.Scheme == "https" || onLoopback(r.URL) {
-		token, err = t.session.AccessToken(r.Context())
+		tokens, err = t.session.usable(r.Context())
 	}
 	if err != nil {
 		if r.Body != nil {
@@ -55,8 +58,11 @@ func (t *userTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	if live := t.session.live; live.auth != nil && strings.EqualFold(tokens.TokenType, "DPoP") { // the Client has the key
+		return live.auth.client.HTTPClient(oauth2.StaticTokenSource(tokens.Token)).Transport.RoundTrip(r)
+	}
 	out := r.Clone(r.Context())
-	out.Header.Set("Authorization", "Bearer "+token)
+	out.Header.Set("Authorization", "Bearer "+tokens.AccessToken)
 	return t.base.RoundTrip(out)
 }
 

@@ -36,27 +36,38 @@ const (
 // Errors: ErrSessionEnded when the server refused the refresh, and the session is over,
 // or when the token expired and there is no refresh token; acpclient's errors when the
 // refresh failed and the token no longer serves, and the session stays. WriteError answers all of them.
+//
+// A token that is bound to acpclient.Config.DPoP is good for nothing without a proof, which HTTPClient makes.
 func (s *Session) AccessToken(ctx context.Context) (string, error) {
+	t, err := s.usable(ctx)
+	if err != nil {
+		return "", err
+	}
+	return t.AccessToken, nil
+}
+
+// usable are the tokens whose access token AccessToken gives.
+func (s *Session) usable(ctx context.Context) (*acpclient.Tokens, error) {
 	if s == nil || s.live == nil {
-		return "", ErrSessionEnded
+		return nil, ErrSessionEnded
 	}
 	l := s.live
 	if l.auth == nil {
 		r := l.current()
 		if expired(r, wallClock()) {
-			return "", errTokenExpired
+			return nil, errTokenExpired
 		}
-		return r.tokens().AccessToken, nil
+		return r.tokens(), nil
 	}
 	r, err := l.auth.refresher.use(ctx, l.current())
 	if err != nil {
 		if errors.Is(err, ErrSessionEnded) && !errors.Is(err, errTokenExpired) {
 			l.clear()
 		}
-		return "", err
+		return nil, err
 	}
 	l.adopt(r)
-	return r.tokens().AccessToken, nil
+	return r.tokens(), nil
 }
 
 // errTokenExpired ends the use of the token, not the session.
