@@ -130,11 +130,15 @@ func (p *protector) admit(r *http.Request, c credentials) (*http.Request, error)
 		_, err := p.examine(r.Context(), c.token, shown{known: outer.token, proven: outer.proven})
 		return r, err
 	}
-	token, err := p.examine(r.Context(), c.token, shown{})
+	var s shown
+	if p.options.ClientCertificate != nil {
+		s.prove = func(a *acpclient.AccessToken) error { return p.proveCertificate(r, a) }
+	}
+	token, err := p.examine(r.Context(), c.token, s)
 	if err != nil {
 		return nil, err
 	}
-	return r.WithContext(&tokenContext{Context: r.Context(), token: token, raw: c.token, verifiedBy: p.identity}), nil
+	return r.WithContext(&tokenContext{Context: r.Context(), token: token, raw: c.token, verifiedBy: p.identity, proven: s.prove != nil}), nil
 }
 
 // unusable is the answer to a request that shows no token, or not as it should.
@@ -190,6 +194,9 @@ func (p *protector) examine(ctx context.Context, raw string, s shown) (a *acpcli
 	}
 	if a.Confirmation != nil && !s.proven { // RFC 9449 7.2, RFC 8705 3: nobody asked for a proof
 		return nil, &problem{status: http.StatusUnauthorized, reason: "bound", detail: "a bound token came as Bearer", challenge: p.challenges.bound}
+	}
+	if a.Confirmation == nil && p.options.RequireBound { // FAPI 2.0 Security Profile 5.3.3
+		return nil, p.unproven("unbound", "a token that is bound to no key")
 	}
 	if err := p.judgeScopes(a); err != nil {
 		return nil, err

@@ -52,6 +52,13 @@ type BearerOptions struct {
 	// their bound tokens here, and a verifier of others does where it has a method VerifyBound like theirs.
 	DPoP *DPoPOptions
 
+	// ClientCertificate takes tokens that are bound to a TLS certificate of their client (RFC 8705 3), as Bearer, where
+	// the request shows that certificate. nil refuses them. What DPoP says of verifiers holds here, too.
+	ClientCertificate *ClientCertificate
+
+	// RequireBound refuses tokens that are bound to nothing, as FAPI 2.0 does. It needs DPoP, ClientCertificate, or both.
+	RequireBound bool
+
 	// Logger takes one line for each refusal. nil means slog.Default(), or
 	// Config.Logger for RequireSessionOrBearer.
 	Logger *slog.Logger
@@ -95,6 +102,10 @@ func (o *BearerOptions) settle() error {
 			bad("Resource", "%q %s", o.Resource, problem)
 		}
 	}
+	if o.RequireBound && o.DPoP == nil && o.ClientCertificate == nil {
+		bad("RequireBound", "needs DPoP or ClientCertificate: no token would do")
+	}
+	errs = append(errs, o.ClientCertificate.check())
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
@@ -102,7 +113,7 @@ func (o *BearerOptions) settle() error {
 	if o.MaxAge != nil {
 		o.MaxAge = new(*o.MaxAge)
 	}
-	o.DPoP = o.DPoP.clone()
+	o.DPoP, o.ClientCertificate = o.DPoP.clone(), o.ClientCertificate.clone()
 	o.Logger = cmp.Or(o.Logger, slog.Default())
 	return nil
 }

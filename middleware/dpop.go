@@ -143,7 +143,9 @@ func (d *dpop) prove(r *http.Request, raw string, a *acpclient.AccessToken) erro
 		return d.unproven("unbound", "a token that is bound to no key came as DPoP")
 	}
 	if a.Confirmation.X5tS256 != "" {
-		return d.unproven("bound", "the token is bound to a certificate, too, and nobody looks at one here")
+		if err := d.sameCertificate(r, a.Confirmation.X5tS256); err != nil {
+			return err
+		}
 	}
 	proofs := r.Header["Dpop"]
 	if len(proofs) != 1 { // RFC 9449 4.3 (1)
