@@ -200,5 +200,9 @@ type oaep struct{ crypto.Decrypter }
 
 // DecryptKey implements jose.OpaqueKeyDecrypter.
 func (o oaep) DecryptKey(encryptedKey []byte, _ jose.Header) ([]byte, error) {
+	// RFC 8017 7.1.2: as long as the modulus. crypto/rsa takes one whose leading zeros are left out.
+	if public, ok := o.Public().(*rsa.PublicKey); !ok || len(encryptedKey) != public.Size() {
+		return nil, rsa.ErrDecryption
+	}
 	return o.Decrypt(rand.Reader, encryptedKey, &rsa.OAEPOptions{Hash: crypto.SHA256})
 }

@@ -206,6 +206,15 @@ var decryptionFailures = []struct {
 	{"TX-42 a key of another type", sealedBy(func(e *acptest.Encryption) { e.Key = decryptionKeys()["P-256"].Public() }, nil)},
 	{"TX-42 a changed key", changed(1, flipPart)},
 	{"TX-42 a shorter key", changed(1, func(p string) string { return enc(dec(p)[1:]) })},
+	{"TX-42 a key without its leading zero", func(r *rig, h, claims map[string]any) string {
+		for {
+			parts := strings.Split(sealedBy(nil, nil)(r, h, claims), ".")
+			if key, ok := strings.CutPrefix(dec(parts[1]), "\x00"); ok { // one in 256
+				parts[1] = enc(key)
+				return strings.Join(parts, ".")
+			}
+		}
+	}},
 	{"TX-42 a longer key", changed(1, func(p string) string { return enc(dec(p) + "\x00") })},
 	{"TX-42 a key of zeros", changed(1, func(p string) string { return enc(strings.Repeat("\x00", len(dec(p)))) })},
 	{"TX-42 a changed IV", changed(2, flipPart)},
