@@ -159,7 +159,7 @@ var explanations = map[string][2]string{
 	"token_refused":           {"A TokenVerifier of your own refused the token.", "Read its error in the log."},
 	"proof_missing":           {"There is no DPoP header with the DPoP scheme, or more than one.", "Send one proof with each request."},
 	"proof_malformed":         {"The DPoP header is no JWS in compact form, too long, or holds a member twice.", "Look at what the client, or a proxy in between, sends."},
-	"proof_typ":               {"The proof's typ is not dpop+jwt.", "Look at the client's DPoP library."},
+	"proof_typ":               {"The proof's typ is not dpop+jwt, as it must be.", "Look at the client's DPoP library."},
 	"proof_alg":               {"The proof is signed with an algorithm that the challenge does not name.", "Use one of them, or name it in DPoPOptions.Algs."},
 	"proof_key":               {"The proof's jwk is missing, private, weak or no public key for signatures.", "Look at the client's DPoP library."},
 	"proof_signature":         {"The proof is not signed with the key that it shows.", "Look at the client's DPoP library."},
