@@ -14,3 +14,14 @@ func (v *ProofVerifier) Once(sum [32]byte, now time.Time) error { return v.seen.
 const MaxProofs = maxProofs
 
 var SameTarget = sameTarget
+
+// KnownHeaders is the number of headers of good proofs in memory.
+func (v *ProofVerifier) KnownHeaders() int { return len(v.keys.known) }
+
+// KnowHeader remembers a header, as if it had been a good proof's.
+func (v *ProofVerifier) KnowHeader(encoded string) { v.keys.put(encoded, &proofHeader{}) }
+
+const (
+	MaxProofKeys   = maxProofKeys
+	MaxKnownHeader = maxKnownHeader
+)

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/acp-go/acp/internal/strictjson"
@@ -53,6 +53,8 @@ type ProofVerifier struct {
 	config ProofConfig
 	nonces *proofNonces
 	seen   *proofMemory // nil where ProofConfig.Once is called
+	keys   proofKeys
+	rooms  sync.Pool // of *scratch
 	now    func() time.Time
 }
 
@@ -94,6 +96,7 @@ func NewProofVerifier(config ProofConfig) (*ProofVerifier, error) {
 	config.MaxAge = orDefault(config.MaxAge, time.Minute)
 	v := &ProofVerifier{config: config, nonces: newProofNonces(config.NonceKeys), now: wallClock}
 	v.config.NonceKeys = nil
+	v.rooms.New = func() any { return &scratch{} }
 	if config.Once == nil {
 		v.seen = &proofMemory{span: int64((config.MaxAge + 2*proofLeeway) / time.Second)}
 	}
@@ -119,13 +122,20 @@ func (v *ProofVerifier) Nonce() string {
 // ErrUnavailable, or that of ProofConfig.Once.
 func (v *ProofVerifier) Verify(ctx context.Context, proof string, r ProofRequest) error {
 	now := v.now()
-	p, err := v.read(proof)
+	room := v.rooms.Get().(*scratch)
+	defer func() {
+		clear(room.members) // they hold parts of the claims
+		room.members = room.members[:0]
+		v.rooms.Put(room)
+	}()
+	p, err := v.read(proof, room)
 	if err != nil {
 		return err
 	}
 	if err := v.judge(p, r, now); err != nil {
 		return err
 	}
+	v.keys.put(p.header, p.proofHeader)
 	// Not before all else is good: what is remembered belongs to somebody who holds a token.
 	id := sha256.Sum256([]byte("acp dpop proof\n" + p.key.id + "\n" + p.id))
 	if v.seen != nil {
@@ -143,44 +153,63 @@ func (v *ProofVerifier) Verify(ctx context.Context, proof string, r ProofRequest
 
 // dpopProof is a proof whose signature is good.
 type dpopProof struct {
-	key    *key
+	*proofHeader
+	header string // encoded
 	id     string // jti
 	claims claims
 }
 
 // read checks form, type, algorithm, key and signature (RFC 9449 4.3 (2) to (7)).
-func (v *ProofVerifier) read(proof string) (*dpopProof, error) {
-	t, err := parseJWS(proof, maxProofSize)
+func (v *ProofVerifier) read(proof string, room *scratch) (*dpopProof, error) {
+	if len(proof) > maxProofSize {
+		return nil, asProof(errTooLong)
+	}
+	parts, err := cutCompact(proof)
 	if err != nil {
 		return nil, asProof(err)
 	}
-	if t.typ != "dpop+jwt" {
-		return nil, invalidProof("proof_typ", "typ is not dpop+jwt")
+	t := jws{room: room}
+	room.token = append(room.token[:0], proof...)
+	p := &dpopProof{proofHeader: v.keys.get(parts.header), header: parts.header}
+	if p.proofHeader == nil {
+		if err := t.parseHeader(parts); err != nil {
+			return nil, asProof(err)
+		}
+		if p.proofHeader, err = v.readHeader(t.joseHeader, string(room.decoded)); err != nil {
+			return nil, err
+		}
 	}
-	if !slices.Contains(v.config.Algs, t.alg) {
-		return nil, invalidProof("proof_alg", "alg is not an accepted one")
+	if err := t.parseRest(parts); err != nil {
+		return nil, asProof(err)
 	}
-	header, _, _ := strings.Cut(proof, ".")
-	k, err := proofKey(header)
-	if err != nil {
-		return nil, invalidProof("proof_key", clean(err.Error()))
-	}
-	if !verifySignature(k, t.alg, t.signingInput, t.signature) {
+	if !verifySignature(p.key, p.alg, t.signingInput, t.signature) {
 		return nil, invalidProof("proof_signature", "the signature is not that of the proof's key")
 	}
 	if err := t.readClaims(); err != nil {
 		return nil, asProof(err)
 	}
-	return &dpopProof{key: k, claims: t.claims}, nil
+	p.claims = t.claims
+	return p, nil
+}
+
+// readHeader judges a header that passed the gate.
+func (v *ProofVerifier) readHeader(h *joseHeader, text string) (*proofHeader, error) {
+	if h.typ != "dpop+jwt" {
+		return nil, invalidProof("proof_typ", "typ is not dpop+jwt")
+	}
+	if !slices.Contains(v.config.Algs, h.alg) {
+		return nil, invalidProof("proof_alg", "alg is not an accepted one")
+	}
+	k, err := proofKey(text)
+	if err != nil {
+		return nil, invalidProof("proof_key", clean(err.Error()))
+	}
+	return &proofHeader{alg: h.alg, key: k}, nil
 }
 
 // proofKey reads the public key out of a header that passed the gate (RFC 9449 4.2).
-func proofKey(encoded string) (*key, error) {
-	text, err := strictBase64URL.DecodeString(encoded)
-	if err != nil {
-		return nil, err
-	}
-	members, err := strictjson.Parse(string(text))
+func proofKey(text string) (*key, error) {
+	members, err := strictjson.Parse(text)
 	if err != nil {
 		return nil, err
 	}

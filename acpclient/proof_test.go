@@ -86,9 +86,23 @@ func (p *proofs) jwk(edit map[string]any) map[string]any {
 	return all
 }
 
-// Each row is a proof that shows no possession of the token's key.
+// Each row is a proof that shows no possession of the token's key, before and after the key is known.
 func TestProofAttacks(t *testing.T) {
 	p := newProofs(t, acpclient.ProofConfig{})
+	attackProofs(t, p)
+	if n := p.Remembered() + p.KnownHeaders(); n != 0 {
+		t.Errorf("DP-15: of %d bad proofs something is remembered", n)
+	}
+	if err := p.verify(p.proof(nil)); err != nil || p.KnownHeaders() != 1 {
+		t.Fatalf("%v, and %d headers are known", err, p.KnownHeaders())
+	}
+	attackProofs(t, p)
+	if p.Remembered() != 1 || p.KnownHeaders() != 1 {
+		t.Errorf("DP-15: %d proofs and %d headers are remembered", p.Remembered(), p.KnownHeaders())
+	}
+}
+
+func attackProofs(t *testing.T, p *proofs) {
 	other := acptest.NewKey("ES256")
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
@@ -192,12 +206,28 @@ func TestProofAttacks(t *testing.T) {
 	if !errors.Is(err, acpclient.ErrInvalidToken) || acpclient.Reason(err) != "bound" {
 		t.Errorf("DP-12: %v", err)
 	}
-	p.request.Thumbprint = ""
-	if err := p.verify(p.proof(nil)); !errors.Is(err, acpclient.ErrInvalidToken) {
+	request := p.request
+	request.Thumbprint = ""
+	if err := p.Verify(t.Context(), p.proof(nil), request); !errors.Is(err, acpclient.ErrInvalidToken) {
 		t.Errorf("DP-12, a token without thumbprint: %v", err)
 	}
-	if n := p.Remembered(); n != 0 {
-		t.Errorf("DP-15: %d bad proofs are remembered", n)
+}
+
+// DP-15: what is remembered of keys is bounded, in number and size.
+func TestProofKeys(t *testing.T) {
+	p := newProofs(t, acpclient.ProofConfig{})
+	p.KnowHeader(strings.Repeat("x", acpclient.MaxKnownHeader+1))
+	if n := p.KnownHeaders(); n != 0 {
+		t.Errorf("a header of more than 1 KiB is kept")
+	}
+	for i := range 2*acpclient.MaxProofKeys + 1 {
+		p.KnowHeader(fmt.Sprint(i))
+		if n := p.KnownHeaders(); n > acpclient.MaxProofKeys {
+			t.Fatalf("%d headers", n)
+		}
+	}
+	if n := p.KnownHeaders(); n != 1 {
+		t.Errorf("%d headers", n)
 	}
 }
 
@@ -488,8 +518,8 @@ func TestProofConfig(t *testing.T) {
 		}
 	}
 	v := newProofs(t, acpclient.ProofConfig{RequireNonce: true})
-	if text := fmt.Sprintf("%v %+v", v.ProofVerifier, *v.ProofVerifier); strings.Contains(text, "[") && !strings.Contains(text, "redacted") {
-		t.Error(text)
+	if text := fmt.Sprintf("%v %+v", v.ProofVerifier, v.ProofVerifier); text != "[redacted] [redacted]" {
+		t.Errorf("DP-22: %s", text)
 	}
 }
 
