@@ -30,7 +30,7 @@ type ProofConfig struct {
 	RequireNonce bool
 
 	// NonceKeys are the secrets of the nonces, 32 bytes each, newest first: all processes of
-	// one API need the same. nil draws one, for a process that stands alone.
+	// one API need the same. nil means one that all ProofVerifiers of this process share.
 	NonceKeys [][]byte
 
 	// Once records an id of 43 characters until expiry, and reports whether it was new, in one step: a proof serves

@@ -463,6 +463,11 @@ func TestProofNonce(t *testing.T) {
 	if err := p.verify(p.proof(map[string]any{"nonce": p.Nonce()})); err != nil { // DP-17: the next try
 		t.Error(err)
 	}
+	sibling := newProofs(t, acpclient.ProofConfig{RequireNonce: true})
+	sibling.SetClock(p.clock.now)
+	if sibling.Nonce() != alone.Nonce() {
+		t.Error("two of one process do not take each other's nonces")
+	}
 	if n := newProofs(t, acpclient.ProofConfig{}).Nonce(); n != "" {
 		t.Errorf("a nonce that nobody needs: %q", n)
 	}

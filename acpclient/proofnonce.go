@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -25,11 +26,17 @@ type issuedNonce struct {
 	text string
 }
 
+// ownNonceSecret is one for the whole process: an API has a ProofVerifier for each set of demands, and
+// a client keeps one nonce for all of them.
+var ownNonceSecret = sync.OnceValue(func() []byte {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails (crypto/rand)
+	return secret
+})
+
 func newProofNonces(secrets [][]byte) *proofNonces {
 	if len(secrets) == 0 {
-		secret := make([]byte, 32)
-		_, _ = rand.Read(secret) // never fails (crypto/rand)
-		secrets = [][]byte{secret}
+		secrets = [][]byte{ownNonceSecret()}
 	}
 	n := &proofNonces{}
 	for _, secret := range secrets {

@@ -185,7 +185,7 @@ func hashOfXFCC(text string) ([]byte, error) {
 		switch {
 		case strings.EqualFold(key, "Hash"):
 			if found, err = hex.DecodeString(value); err != nil || len(found) != sha256.Size {
-				return nil, errors.New("Hash is no SHA-256")
+				return nil, errors.New("the header's Hash is no SHA-256")
 			}
 		case strings.EqualFold(key, "Cert"):
 			if found, err = hashOfPEM(value); err != nil {
@@ -195,7 +195,7 @@ func hashOfXFCC(text string) ([]byte, error) {
 			continue
 		}
 		if sum != nil && !slices.Equal(sum, found) {
-			return nil, errors.New("Hash and Cert name two certificates")
+			return nil, errors.New("the header's Hash and Cert name two certificates")
 		}
 		sum = found
 	}

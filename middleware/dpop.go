@@ -36,12 +36,12 @@ type DPoPOptions struct {
 	RequireNonce bool
 
 	// NonceKeys are the secrets of the nonces, 32 bytes each, newest first: all processes of the API
-	// need the same. nil draws one, for a process that stands alone.
+	// need the same. nil means one that all protectors of this process share.
 	NonceKeys [][]byte
 
 	// Store remembers which proofs were used, for all processes of the API: it should have Add.
 	// While it is down, requests with a proof are 503. nil remembers them in this process alone,
-	// about a million in each MaxAge; more are 503 in that time.
+	// about a million in each MaxAge and protector; more are 503 in that time.
 	Store Store
 }
 

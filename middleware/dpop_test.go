@@ -299,6 +299,44 @@ func (s *addingStore) Add(_ context.Context, token string, expiry time.Time) (bo
 	return true, nil
 }
 
+// A session or a bound token, and never both.
+func TestDPoPOrSession(t *testing.T) {
+	a := newApp(t, func(s *setup) { s.server.Audience = audience })
+	a.login()
+	verifier, err := acpclient.NewVerifier(acpclient.VerifierConfig{Issuer: a.server.Issuer, Audience: audience, Logger: a.logs.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer verifier.Close(t.Context())
+	protector, err := a.auth.RequireSessionOrBearer(verifier, &middleware.BearerOptions{Resource: audience, DPoP: &middleware.DPoPOptions{RequireNonce: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := acptest.NewKey("ES256")
+	token := a.server.AccessToken(map[string]any{"sub": "carol", "cnf": map[string]any{"jkt": key.Thumbprint()}})
+	nonce := ""
+	for _, row := range []struct {
+		name, cookies string
+		status        int
+		body          string
+	}{
+		{"DP-17 without a nonce", "", 401, ""},
+		{"with it", "", 200, "- carol"},
+		{"and a session", a.cookieHeader(), 400, ""},
+	} {
+		r := request("GET", audience+"/things", row.cookies)
+		r.Header["Authorization"] = []string{"DPoP " + token}
+		r.Header["Dpop"] = []string{key.Proof("GET", audience+"/things", token, map[string]any{"nonce": nonce})}
+		w := serve(protector(shows), r)
+		if w.Code != row.status || row.status == 200 && w.Body.String() != row.body {
+			t.Errorf("%s: %d %s %v", row.name, w.Code, w.Body, w.Header())
+		}
+		if n := w.Header().Get("DPoP-Nonce"); n != "" {
+			nonce = n
+		}
+	}
+}
+
 // A verifier of others is asked as far as it can answer.
 func TestDPoPVerifiers(t *testing.T) {
 	key := acptest.NewKey("ES256")
