@@ -319,6 +319,25 @@ func TestDPoPResource(t *testing.T) {
 			}
 		})
 	}
+	// DP-18: a refusal with the nonce that the proof had is final.
+	stubborn := int64(0)
+	deaf := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		atomic.AddInt64(&stubborn, 1)
+		w.Header().Set("DPoP-Nonce", "nonce")
+		w.Header().Set("WWW-Authenticate", `DPoP error="use_dpop_nonce"`)
+		w.WriteHeader(401)
+	}))
+	defer deaf.Close()
+	for i, want := range []int64{2, 3} {
+		res, err := l.client.HTTPClient(oauth2.StaticTokenSource(token)).Get(deaf.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if n := atomic.LoadInt64(&stubborn); n != want || res.StatusCode != 401 {
+			t.Errorf("DP-18: %d requests after call %d, status %d", n, i+1, res.StatusCode)
+		}
+	}
 	// DP-19: each origin has its own, whoever asks first.
 	seen := map[string]any{}
 	var mu sync.Mutex

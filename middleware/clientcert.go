@@ -101,7 +101,7 @@ func (p *protector) sameCertificate(r *http.Request, want string) error {
 		return &problem{status: http.StatusBadRequest, reason: "client_certificate", detail: clean(err.Error()), challenge: p.challenges.request}
 	case sum == nil:
 		return p.unproven("bound", "the token is bound to a certificate, and none was shown")
-	case want == "" || !sameSecret(base64.RawURLEncoding.EncodeToString(sum), want):
+	case !sameSecret(base64.RawURLEncoding.EncodeToString(sum), want):
 		return p.unproven("bound", "the token is bound to another certificate")
 	}
 	return nil
