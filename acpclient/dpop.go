@@ -22,7 +22,7 @@ import (
 )
 
 // DPoP binds the tokens of a Client to a key that it holds (RFC 9449): a stolen token is good for
-// nobody else. Each request to the token endpoint, to userinfo, and of Client.HTTPClient carries a proof.
+// nobody else. Each request to the token endpoint, the PAR endpoint, to userinfo, and of Client.HTTPClient carries a proof.
 //
 // The key is the client's, and not of one session: whoever can read a session here can read the
 // key as well, so that a key for each session would protect nothing more, and would have to be

@@ -158,6 +158,29 @@ func TestDPoPNonce(t *testing.T) {
 	}
 }
 
+// DP-18, DP-19: a pushed request has a proof, too, and one retry.
+func TestDPoPPushed(t *testing.T) {
+	assertions, key := acptest.NewKey("ES256"), acptest.NewKey("ES256")
+	l := newLab(t, acptest.Options{RequirePAR: true, DPoPNonces: true, Client: acptest.Client{Key: assertions.Public()}}, func(c *acpclient.Config) {
+		withKey(key)(c)
+		c.Auth = &acpclient.PrivateKeyJWT{Key: assertions.Signer()}
+	})
+	if tokens := l.tokens(); tokens.TokenType != "DPoP" {
+		t.Errorf("token type %q", tokens.TokenType)
+	}
+	sent := l.server.Requests(acptest.PAREndpoint)
+	if len(sent) != 2 || l.server.Count(acptest.TokenEndpoint) != 1 {
+		t.Fatalf("DP-18: %d pushed requests, %d token requests", len(sent), l.server.Count(acptest.TokenEndpoint))
+	}
+	first, second := proofClaims(t, sent[0].Header), proofClaims(t, sent[1].Header)
+	if first["nonce"] != nil || second["nonce"] == nil || first["jti"] == second["jti"] || second["ath"] != nil || second["htm"] != "POST" {
+		t.Errorf("DP-18: the proofs %v and %v", first, second)
+	}
+	if sent[0].Form.Get("client_assertion") == sent[1].Form.Get("client_assertion") || sent[1].Form.Get("dpop_jkt") != key.Thumbprint() {
+		t.Errorf("DP-18, DP-21: the second request is %v", sent[1].Form)
+	}
+}
+
 // A server that does not keep to RFC 9449, and a client that does not speak it.
 func TestDPoPRefused(t *testing.T) {
 	key := acptest.NewKey("ES256")

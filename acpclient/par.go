@@ -71,7 +71,7 @@ func (c *Client) push(ctx context.Context, m *Metadata, request url.Values, secr
 	}
 	defer end()
 	uri, err := c.back.post(ctx, m.PushedAuthorizationRequestEndpoint, nil, request, &call{
-		timeout: fetchTimeout, authenticated: true, methods: m.TokenEndpointAuthMethodsSupported,
+		timeout: fetchTimeout, authenticated: true, proof: true, methods: m.TokenEndpointAuthMethodsSupported,
 		namesClient: true, secrets: secrets, judge: judgePushed,
 	})
 	return string(uri), err

@@ -90,7 +90,7 @@ func (s *Server) proofFault(e Endpoint, r Request, proofs []string, accessToken 
 		return nil, "", "its typ is not dpop+jwt"
 	case claims["htm"] != r.Method:
 		return nil, "", "its htm is not the request's method"
-	case claims["htu"] != s.URL(e):
+	case claims["htu"] != s.URL(e) && (s.mtls == nil || claims["htu"] != s.mtls.URL+s.path+paths[e]):
 		return nil, "", "its htu is not the endpoint"
 	case age > time.Minute || age < -time.Minute:
 		return nil, "", "its iat is too old, or in the future"

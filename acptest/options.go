@@ -94,7 +94,7 @@ type Options struct {
 	// OpaqueTokens issues access tokens that only introspection can read.
 	OpaqueTokens bool
 
-	// DPoPNonces demands in each DPoP proof at the token endpoint and at userinfo the nonce of
+	// DPoPNonces demands in each DPoP proof at the token, PAR and userinfo endpoints the nonce of
 	// the answer before. Server.RotateNonce makes a new one.
 	DPoPNonces bool
 

@@ -27,6 +27,10 @@ func (s *Server) par(r Request) *Response {
 	if refusal != nil {
 		return refusal
 	}
+	key, refusal := s.proof(PAREndpoint, r, "")
+	if refusal != nil {
+		return refusal
+	}
 	params := url.Values{}
 	for name, values := range r.Form {
 		if !slices.Contains(authenticating, name) {
@@ -44,6 +48,13 @@ func (s *Server) par(r Request) *Response {
 	params, fault := s.unwrapped(params)
 	if fault != "" {
 		return apiError(http.StatusBadRequest, "invalid_request_object", fault)
+	}
+	if key != "" { // RFC 9449 10.1: the proof stands for dpop_jkt, and both together must agree
+		if params.Has("dpop_jkt") && params.Get("dpop_jkt") != key {
+			s.breach(RuleProof, "RFC 9449 10.1", "the pushed request has a proof of another key than its dpop_jkt")
+			return apiError(http.StatusBadRequest, "invalid_dpop_proof", "dpop_jkt is another key's")
+		}
+		params.Set("dpop_jkt", key)
 	}
 	if !params.Has("redirect_uri") { // ACP's own demand
 		return apiError(http.StatusBadRequest, "invalid_request", "a pushed request has a redirect_uri")

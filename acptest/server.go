@@ -286,7 +286,7 @@ func (s *Server) answer(e Endpoint, req Request) *Response {
 	case SignInEndpoint:
 		return s.signIn(req)
 	case PAREndpoint:
-		return s.par(req)
+		return s.offerNonce(s.par(req))
 	case TokenEndpoint:
 		return s.token(req)
 	case IntrospectEndpoint:
