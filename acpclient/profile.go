@@ -62,8 +62,11 @@ func (c *Config) checkProfile() error {
 		d.contradicted("RedirectURL", "must be there, and https on loopback, too")
 	}
 	d.authentication(c.Auth, c.Issuer, c.ExpectedIssuer)
-	if !c.bindsTokens() { // 5.3.3.1 (1)
-		d.contradicted("Auth", "must be MutualTLS, to whose certificate access tokens are bound")
+	switch _, certificate := c.Auth.(MutualTLS); { // 5.3.3.1 (1)
+	case c.DPoP != nil:
+		d.algs("DPoP", fapi2Alg(c.DPoP.Key, ""))
+	case !certificate:
+		d.contradicted("DPoP", "is nil, and Auth is not MutualTLS, so that access tokens are bound to nothing")
 	}
 	d.algs("IDTokenAlgs", c.IDTokenAlgs...)
 	if r := c.RequestObject; r != nil {
@@ -125,12 +128,6 @@ func (d *demands) algs(field string, algs ...string) {
 // isOneOf holds for "", too, in whose place the issuer is taken.
 func isOneOf(s string, values ...string) bool { return s == "" || slices.Contains(values, s) }
 
-// bindsTokens reports whether the client has something that access tokens can be bound to.
-func (c *Config) bindsTokens() bool {
-	_, certificate := c.Auth.(MutualTLS)
-	return certificate
-}
-
 // fapi2Alg is what a key signs with: PS256 where the choice of an RSA key is ours. It is ""
 // where key and algorithm do not fit.
 func fapi2Alg(key crypto.Signer, alg string) string {
@@ -182,6 +179,7 @@ func (c *Client) judgeProfile(m *Metadata) error {
 	var says struct {
 		ChallengeMethods []string `json:"code_challenge_methods_supported"`
 		AssertionAlgs    []string `json:"token_endpoint_auth_signing_alg_values_supported"`
+		ProofAlgs        []string `json:"dpop_signing_alg_values_supported"`
 		BindsToCert      bool     `json:"tls_client_certificate_bound_access_tokens"`
 	}
 	if err := m.Claims(&says); err != nil {
@@ -204,7 +202,11 @@ func (c *Client) judgeProfile(m *Metadata) error {
 	case MutualTLS:
 		demand(share(m.TokenEndpointAuthMethodsSupported, []string{"tls_client_auth", "self_signed_tls_client_auth"}),
 			"token_endpoint_auth_methods_supported names neither tls_client_auth nor self_signed_tls_client_auth")
-		demand(says.BindsToCert, "tls_client_certificate_bound_access_tokens is not true")
+		demand(says.BindsToCert || c.config.DPoP != nil, "tls_client_certificate_bound_access_tokens is not true")
+	}
+	if c.config.DPoP != nil { // RFC 9449 5.1
+		alg := fapi2Alg(c.config.DPoP.Key, "")
+		demand(slices.Contains(says.ProofAlgs, alg), "dpop_signing_alg_values_supported does not name "+alg)
 	}
 	algs := strings.Join(c.config.IDTokenAlgs, ", ")
 	demand(m.IDTokenSigningAlgValuesSupported == nil || share(m.IDTokenSigningAlgValuesSupported, c.config.IDTokenAlgs),
