@@ -43,7 +43,10 @@ func startFAPI2(t *testing.T) *fapi2 {
 	}
 	return &fapi2{certificate: own, roots: authority.Pool(), Server: start(t, localacp.Options{
 		FAPI2: true, Certificate: server,
-		Clients: []localacp.Client{{ID: "web", Certificate: own.Leaf, PublicKey: own.Leaf.PublicKey, RedirectURLs: []string{secureURL}}},
+		Clients: []localacp.Client{
+			{ID: "web", Certificate: own.Leaf, PublicKey: own.Leaf.PublicKey, RedirectURLs: []string{secureURL}},
+			{ID: "signer", PublicKey: own.Leaf.PublicKey, RedirectURLs: []string{secureURL}},
+		},
 	})}
 }
 
@@ -125,6 +128,38 @@ func TestFAPI2(t *testing.T) {
 				t.Errorf("the request_uri serves twice: %d", page.StatusCode)
 			}
 		})
+	}
+}
+
+// With private_key_jwt tokens are bound to the client's DPoP key.
+func TestFAPI2DPoP(t *testing.T) {
+	f := startFAPI2(t)
+	key, err := throwaway.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := f.client(t, func(c *acpclient.Config) {
+		c.ClientID, c.Auth = "signer", acpclient.PrivateKeyJWT{Key: f.certificate.PrivateKey.(crypto.Signer)}
+		c.DPoP = &acpclient.DPoP{Key: key}
+	})
+	if err := client.Ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	address, flow, err := client.Authorize(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := client.Exchange(t.Context(), flow, f.signOn(t, address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if cnf, _ := part(t, tokens.AccessToken, 1)["cnf"].(map[string]any); cnf["jkt"] != flow.DPoPKey || tokens.TokenType != "DPoP" {
+			t.Errorf("%s, cnf %v", tokens.TokenType, cnf)
+		}
+		if tokens, err = client.Refresh(t.Context(), tokens); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -59,7 +59,7 @@ type Options struct {
 
 	// FAPI2 makes it a workspace of FAPI 2.0, which needs Certificate: authorization requests must be pushed,
 	// and may be signed; callbacks have iss, and may be signed; clients prove themselves by
-	// private_key_jwt or self_signed_tls_client_auth; access tokens are bound.
+	// private_key_jwt or self_signed_tls_client_auth; access tokens are bound, by DPoP or to a certificate.
 	FAPI2 bool
 
 	// Logger takes one line for each refused request. nil is silent.

@@ -74,7 +74,7 @@ func newStage(edit func(*localacp.Options)) (_ *stage, err error) {
 		return nil, err
 	}
 	// The API is the one of examples/api.
-	stop, err := things.Start(s.api.listen, s.acp.Issuer, s.acp.Audience, slog.New(slog.DiscardHandler))
+	stop, err := things.Start(s.api.listen, acpclient.VerifierConfig{Issuer: s.acp.Issuer, Audience: s.acp.Audience, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, err
 	}

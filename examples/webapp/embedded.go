@@ -36,7 +36,7 @@ func embed(c *config, app net.Addr, log *slog.Logger) (stop func(), err error) {
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	stopAPI, err := things.Start(listener, acp.Issuer, api, log)
+	stopAPI, err := things.Start(listener, acpclient.VerifierConfig{Issuer: acp.Issuer, Audience: api, Logger: log})
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), acp.Close())
 	}

@@ -47,6 +47,49 @@ func TestREADMEBlocks(t *testing.T) {
 	}
 }
 
+// Blocks of two programs' difference stand under a comment that names both:
+//
+//	<!-- examples/webapp/main.go examples/hardened/main.go -->
+//
+// The first has the lines with a minus, the second those with a plus, and both those without a sign.
+var difference = regexp.MustCompile("(?s)(?:<!-- ([^ \n>]+) ([^ \n>]+) -->\n)?```diff\n(.*?)```")
+
+func TestREADMEDifferences(t *testing.T) {
+	docs, err := filepath.Glob(filepath.Join(root, "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := 0
+	for _, name := range docs {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range difference.FindAllStringSubmatch(string(text), -1) {
+			blocks++
+			for i, sign := range []string{"-", "+"} {
+				var kept strings.Builder
+				for line := range strings.Lines(m[3]) {
+					if strings.HasPrefix(line, " ") || strings.HasPrefix(line, sign) {
+						kept.WriteString(line[1:])
+					}
+				}
+				source, err := os.ReadFile(filepath.Join(root, m[1+i]))
+				if err != nil {
+					t.Error(err)
+					continue
+				}
+				if !strings.Contains(flat(string(source)), flat(kept.String())) {
+					t.Errorf("%s: this is not in %q:\n%s", filepath.Base(name), m[1+i], kept.String())
+				}
+			}
+		}
+	}
+	if blocks == 0 {
+		t.Error("no difference in any document")
+	}
+}
+
 // flat takes the indentation and the empty lines away.
 func flat(code string) string {
 	var lines []string

@@ -3,27 +3,31 @@ package things
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"time"
 
 	"github.com/acp-go/acp/acpclient"
 	"github.com/acp-go/acp/examples/internal/serve"
+	"github.com/acp-go/acp/middleware"
 )
 
-// Start serves the API beside another program, for the JWTs of one issuer. The audience is
-// the API's identifier in every sense: in the tokens' aud, and in its metadata. After an error
-// the listener is still the caller's.
-func Start(listener net.Listener, issuer, audience string, log *slog.Logger) (stop func() error, err error) {
-	verifier, err := acpclient.NewVerifier(acpclient.VerifierConfig{Issuer: issuer, Audience: audience, Logger: log})
+// Start serves the API beside another program. The verifier's Audience is the API's identifier
+// in every sense: in the tokens' aud, and in its metadata. Under a profile the API takes tokens
+// that are bound by DPoP. After an error the listener is still the caller's.
+func Start(listener net.Listener, config acpclient.VerifierConfig) (stop func() error, err error) {
+	verifier, err := acpclient.NewVerifier(config)
 	if err != nil {
 		return nil, err
 	}
-	handler, err := New(verifier, Options{Resource: audience, Issuers: []string{issuer}, Logger: log})
+	o := Options{Resource: config.Audience, Issuers: []string{config.Issuer}, Logger: config.Logger}
+	if config.Profile != "" {
+		o.DPoP = &middleware.DPoPOptions{RequireNonce: true}
+	}
+	handler, err := New(verifier, o)
 	if err != nil {
 		return nil, err
 	}
-	stopServer := serve.Background(listener, handler, log)
+	stopServer := serve.Background(listener, handler, config.Logger)
 	return func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

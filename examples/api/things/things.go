@@ -26,6 +26,8 @@ type Options struct {
 	Resource string       // the API's identifier (RFC 9728); "": no metadata
 	Issuers  []string     // whose tokens it takes, for the metadata
 	Logger   *slog.Logger // takes a line for each refusal; nil is slog.Default()
+
+	DPoP *middleware.DPoPOptions // takes bound tokens, too (RFC 9449); nil refuses them
 }
 
 // New returns the API's handler:
@@ -38,7 +40,7 @@ type Options struct {
 // The verifier may be one of several issuers (acpclient.Issuers).
 func New(verifier middleware.TokenVerifier, o Options) (http.Handler, error) {
 	require := func(needs middleware.BearerOptions) (func(http.Handler) http.Handler, error) {
-		needs.Resource, needs.Logger = o.Resource, o.Logger
+		needs.Resource, needs.Logger, needs.DPoP = o.Resource, o.Logger, o.DPoP
 		return middleware.RequireBearer(verifier, &needs)
 	}
 	read, err1 := require(middleware.BearerOptions{Scopes: []string{"things.read"}})

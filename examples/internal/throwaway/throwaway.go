@@ -37,6 +37,9 @@ func (a *Authority) Pool() *x509.CertPool {
 	return pool
 }
 
+// Certificate is the authority's own, in DER.
+func (a *Authority) Certificate() []byte { return a.own.Leaf.Raw }
+
 // Loopback is a certificate for servers on 127.0.0.1, ::1 and localhost.
 func (a *Authority) Loopback() (*tls.Certificate, error) {
 	return certificate(&x509.Certificate{
@@ -55,11 +58,20 @@ func Client(name string) (*tls.Certificate, error) {
 	}, nil)
 }
 
-// certificate makes one with a new P-256 key. It is self-signed without an issuer.
-func certificate(template *x509.Certificate, issuer *tls.Certificate) (*tls.Certificate, error) {
+// Key is a key for ES256.
+func Key() (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("a throw-away key: %w", err)
+	}
+	return key, nil
+}
+
+// certificate makes one with a new P-256 key. It is self-signed without an issuer.
+func certificate(template *x509.Certificate, issuer *tls.Certificate) (*tls.Certificate, error) {
+	key, err := Key()
+	if err != nil {
+		return nil, err
 	}
 	template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
