@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -91,19 +92,36 @@ func clientCertificate(a ClientAuth) getClientCertificate {
 	if !ok {
 		return nil
 	}
-	return func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		if m.GetClientCertificate == nil {
-			return &m.Certificate, nil
+	return func(info *tls.CertificateRequestInfo) (c *tls.Certificate, err error) {
+		defer func() { // on a goroutine of net/http's, where a panic would end the program
+			if p := recover(); p != nil {
+				c, err = nil, errors.New("no client certificate: panic: "+panicText(p))
+			}
+		}()
+		if c = &m.Certificate; m.GetClientCertificate != nil {
+			if c, err = m.GetClientCertificate(info); err != nil {
+				return nil, fmt.Errorf("no client certificate: %w", err)
+			}
+			if err := usableCertificate(c); err != nil {
+				return nil, fmt.Errorf("the client certificate %w", err)
+			}
 		}
-		c, err := m.GetClientCertificate(info)
-		if err != nil {
-			return nil, fmt.Errorf("no client certificate: %w", err)
-		}
-		if err := usableCertificate(c); err != nil {
-			return nil, fmt.Errorf("the client certificate %w", err)
-		}
-		return c, nil
+		copied := *c
+		copied.PrivateKey = guardedSigner{c.PrivateKey.(crypto.Signer)}
+		return &copied, nil
 	}
+}
+
+// guardedSigner makes an error of a panic in somebody's key, there as well.
+type guardedSigner struct{ crypto.Signer }
+
+func (g guardedSigner) Sign(random io.Reader, digest []byte, o crypto.SignerOpts) (signature []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("the client certificate's key: panic: " + panicText(p))
+		}
+	}()
+	return g.Signer.Sign(random, digest, o)
 }
 
 // checkCertifiable reports why a transport of the caller's cannot present a certificate.

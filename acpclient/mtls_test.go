@@ -389,6 +389,12 @@ func TestCertificateRotates(t *testing.T) {
 	r.asked(acptest.TokenEndpoint, 2)
 }
 
+type panickingKey struct{ crypto.Signer }
+
+func (panickingKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	panic("HSM is away")
+}
+
 // crypto/tls takes an empty certificate for none, and goes on.
 func TestCertificateIsMissing(t *testing.T) {
 	own := clientCertificate(t, "app", nil)
@@ -399,6 +405,11 @@ func TestCertificateIsMissing(t *testing.T) {
 			return &tls.Certificate{Certificate: own.Certificate}, nil
 		},
 		"MT-06 error": func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, errors.New("HSM is away") },
+		// On a goroutine that is nobody's request, where it would end the program.
+		"MT-06 panic": func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { panic("HSM is away") },
+		"MT-06 panic of the key": func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return &tls.Certificate{Certificate: own.Certificate, PrivateKey: panickingKey{own.PrivateKey.(crypto.Signer)}}, nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, &acptest.Options{Client: acptest.Client{AuthMethod: acptest.AuthSelfSignedTLS, Certificate: own.Leaf}, TLS: true}, func(c *acpclient.Config) {

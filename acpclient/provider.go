@@ -173,12 +173,17 @@ func (p *provider) rescue(err *error) {
 	if value == nil {
 		return
 	}
-	what := fmt.Sprintf("a value of type %T", value) // which may hold anything
-	if e, ok := value.(runtime.Error); ok {
-		what = e.Error()
-	}
+	what := panicText(value)
 	p.log.Error("acp: a panic in a request to the server", "panic", what, "stack", string(debug.Stack()))
 	*err = unavailable(fmt.Errorf("panic: %s", what), time.Second)
+}
+
+// panicText is what may be said of a panic's value.
+func panicText(value any) string {
+	if e, ok := value.(runtime.Error); ok {
+		return e.Error()
+	}
+	return fmt.Sprintf("a value of type %T", value) // which may hold anything
 }
 
 // cacheControl reads max-age (RFC 9111 5.2.2.1); the key set clamps it.
