@@ -20,7 +20,7 @@ const (
 	maxCallbackForm  = 64 << 10
 	maxState         = 512
 
-	exchangeTimeout = 10 * time.Second // code and keys together
+	exchangeTimeout = 10 * time.Second // code and keys together, and a signed response's
 )
 
 // Callback takes the browser back: it redeems the code, opens the session and sends the
@@ -43,7 +43,9 @@ func (a *Authenticator) Callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := a.cookies.read(r)
+	began := time.Now()
 	state, err := a.callbackState(r, p, values)
+	rest := exchangeTimeout - time.Since(began)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -77,7 +79,7 @@ func (a *Authenticator) Callback(w http.ResponseWriter, r *http.Request) {
 		a.replayElsewhere(w, r, p, state, errReplayed)
 		return
 	}
-	if rec, err = a.finish(w, r, p, tx, values); err != nil {
+	if rec, err = a.finish(w, r, p, tx, values, rest); err != nil {
 		a.fail(w, r, err)
 		return
 	}
@@ -159,7 +161,9 @@ func (a *Authenticator) callbackState(r *http.Request, p *presented, values url.
 	if len(p.txs) == 0 && p.held() == 0 {
 		return "", errNoLogin
 	}
-	return a.client.CallbackState(r.Context(), values)
+	ctx, cancel := context.WithTimeout(r.Context(), exchangeTimeout)
+	defer cancel()
+	return a.client.CallbackState(ctx, values)
 }
 
 func plainState(values url.Values) (string, error) {
@@ -179,9 +183,10 @@ func plainState(values url.Values) (string, error) {
 
 // finish turns the callback into a session. Nothing is written before all of it held. A
 // browser that leaves meanwhile does not stop it: the code is used up, and it may come back.
-func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presented, tx *transaction, values url.Values) (*record, error) {
+// The server has the rest of exchangeTimeout.
+func (a *Authenticator) finish(w http.ResponseWriter, r *http.Request, p *presented, tx *transaction, values url.Values, rest time.Duration) (*record, error) {
 	ctx := context.WithoutCancel(r.Context())
-	exchange, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	exchange, cancel := context.WithTimeout(ctx, rest)
 	defer cancel()
 	tokens, err := a.client.Exchange(exchange, &tx.flow, values)
 	if err != nil {
