@@ -273,6 +273,9 @@ func (r *fapiRig) fapiLogin(ends, reason string) {
 	if len(query) != 2 || query.Get("client_id") == "" || query.Get("request_uri") == "" {
 		r.t.Errorf("the browser carried %v", query)
 	}
+	if r.nonces {
+		r.RotateNonce() // that of the pushed request is old by then
+	}
 	tokens, err := r.client.Exchange(ctx, flow, callback)
 	switch ends {
 	case "callback":

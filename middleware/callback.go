@@ -43,9 +43,9 @@ func (a *Authenticator) Callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := a.cookies.read(r)
-	began := time.Now()
+	began := wallClock()
 	state, err := a.callbackState(r, p, values)
-	rest := exchangeTimeout - time.Since(began)
+	rest := exchangeTimeout - wallClock().Sub(began)
 	if err != nil {
 		a.fail(w, r, err)
 		return
