@@ -85,7 +85,7 @@ func (c *Client) inObject(ctx context.Context, request url.Values) (url.Values, 
 	claims := map[string]any{}
 	for name, values := range request {
 		switch name {
-		case "claims", "authorization_details": // OIDC Core 6.1, RFC 9396 9.1: as JSON
+		case "claims", "authorization_details": // OIDC Core 6.1, RFC 9396 3: as JSON
 			claims[name] = json.RawMessage(values[0])
 		case "max_age":
 			if claims[name], err = strconv.ParseInt(values[0], 10, 64); err != nil {

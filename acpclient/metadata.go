@@ -49,7 +49,7 @@ type Metadata struct {
 	requestObjectAlgs                                        []string
 	requestObjectEncryptionAlgs, requestObjectEncryptionEncs []string
 	responseModes                                            []string // response_modes_supported
-	authorizationSigningAlgs                                 []string // authorization_signing_alg_values_supported (JARM 3)
+	authorizationSigningAlgs                                 []string // authorization_signing_alg_values_supported (JARM 4)
 	userInfoSigningAlgs                                      []string // userinfo_signing_alg_values_supported
 
 	// id_token_encryption_alg_values_supported and its kin.

@@ -9,7 +9,7 @@ import (
 )
 
 // checkDemands compares what the configuration and the server demand with what the server
-// offers: in Ready, and before any redirect. There is no falling back to less (RFC 9700 4.8).
+// offers: in Ready, and before any redirect. There is no falling back to less (RFC 9101 10.5).
 func (c *Client) checkDemands(m *Metadata) error {
 	if err := c.judgeProfile(m); err != nil {
 		return err

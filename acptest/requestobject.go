@@ -46,7 +46,7 @@ func (s *Server) unwrapped(q url.Values) (params url.Values, fault string) {
 		case float64:
 			params.Set(name, strconv.FormatFloat(value, 'f', -1, 64))
 		case []any:
-			if name != "resource" { // RFC 9396 9.1: JSON stays JSON
+			if name != "resource" { // RFC 9396 3: JSON stays JSON
 				params.Set(name, encode(value))
 				continue
 			}
