@@ -70,8 +70,8 @@ func usableCertificate(c *tls.Certificate) error {
 	if err != nil || !bytes.Equal(own, leaf.RawSubjectPublicKeyInfo) {
 		return errors.New("is not that of its PrivateKey")
 	}
-	if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < 2048 {
-		return errors.New("has an RSA key of fewer than 2048 bits")
+	if key, ok := leaf.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() < minRSABits {
+		return fmt.Errorf("has an RSA key of fewer than %d bits", minRSABits)
 	}
 	return nil
 }

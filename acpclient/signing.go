@@ -24,8 +24,8 @@ func signingAlg(name string, key crypto.Signer, alg string) (jose.SignatureAlgor
 	var fits []jose.SignatureAlgorithm
 	switch pub := key.Public().(type) {
 	case *rsa.PublicKey:
-		if pub.N.BitLen() < 2048 {
-			return "", fmt.Errorf("%s.Key is an RSA key of fewer than 2048 bits", name)
+		if pub.N.BitLen() < minRSABits {
+			return "", fmt.Errorf("%s.Key is an RSA key of fewer than %d bits", name, minRSABits)
 		}
 		fits = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.RS384, jose.RS512, jose.PS384, jose.PS512}
 	case *ecdsa.PublicKey:
