@@ -212,7 +212,7 @@ func (c *Client) Ready(ctx context.Context) error {
 		return err
 	}
 	if c.encryption != nil {
-		if _, err := c.encryption.value(ctx); err != nil {
+		if _, err := c.encryptionKey(ctx); err != nil {
 			return err
 		}
 	}

@@ -269,6 +269,7 @@ func TestRequestObjectEncryptionKeys(t *testing.T) {
 		{"of another type", []any{jwk(func(m map[string]any) { m["kty"] = "RSA" })}, acpclient.ErrInvalidResponse},
 		{"alg is a number", []any{jwk(func(m map[string]any) { m["alg"] = 7 })}, acpclient.ErrInvalidResponse},
 		{"kid is a number", []any{jwk(func(m map[string]any) { m["kid"] = 7 })}, acpclient.ErrInvalidResponse},
+		{"RL-19 kid of 64 KiB", []any{jwk(func(m map[string]any) { m["kid"] = strings.Repeat("k", 64<<10) })}, acpclient.ErrInvalidResponse},
 		{"off its curve", []any{jwk(func(m map[string]any) { m["x"] = m["y"] })}, acpclient.ErrInvalidResponse},
 		{"no key", []any{}, acpclient.ErrInvalidResponse},
 	}

@@ -36,8 +36,7 @@ func (r *RequestObject) checkEncryption() error {
 // enc is the default of OpenID Connect Registration 2 where none is set.
 func (r *RequestObject) enc() string { return firstOf(r.EncryptionEnc, "A128CBC-HS256") }
 
-// newEncryption is the key of the server's that request objects are encrypted to, fetched when it is first
-// wanted, and fresh for 15 min.
+// newEncryption is the key of the server's that request objects are encrypted to.
 func (c *Client) newEncryption() *lazy[*key] {
 	alg := c.config.RequestObject.EncryptionAlg
 	return &lazy[*key]{
@@ -55,6 +54,12 @@ func (c *Client) newEncryption() *lazy[*key] {
 		},
 		fresh: metadataFresh, timeout: fetchTimeout, now: func() time.Time { return c.now() }, jitter: rand.Float64,
 	}
+}
+
+// encryptionKey waits for a fetch where the last one was 15 min ago: to a key that the server has no more,
+// the first login after a quiet night would be encrypted in vain. A server that does not answer leaves the key known before.
+func (c *Client) encryptionKey(ctx context.Context) (*key, error) {
+	return c.encryption.again(ctx, metadataFresh)
 }
 
 // encryptionKeyFor is the first key of a set that says that it is for encryption, and fits.
@@ -86,6 +91,8 @@ func parseEncryptionKey(o strictjson.Object, alg string) (k *key, err error) {
 	switch only, bound, err := text(o, "alg"); {
 	case err != nil:
 		return nil, err
+	case len(k.kid) > maxKid:
+		return nil, errors.New("kid too long")
 	case bound && only != alg:
 		return nil, errors.New("for another algorithm")
 	}
@@ -103,7 +110,7 @@ func parseEncryptionKey(o strictjson.Object, alg string) (k *key, err error) {
 
 // encrypted wraps a signed request object (RFC 9101 4, RFC 7519 A.2).
 func (c *Client) encrypted(ctx context.Context, object string) (string, error) {
-	k, err := c.encryption.value(ctx)
+	k, err := c.encryptionKey(ctx)
 	if err != nil {
 		return "", err
 	}
