@@ -49,9 +49,22 @@ func (e *Error) scrub(secrets []string) {
 			continue // it would be found in every text
 		}
 		for _, text := range []*string{&e.Code, &e.Description, &e.Cause, &e.Hint, &e.TraceID} {
+			if len(*text) > maxText-utf8.UTFMax { // it may have been cut within the secret
+				*text = withoutStart(*text, secret)
+			}
 			*text = strings.ReplaceAll(*text, secret, redacted)
 		}
 	}
+}
+
+// withoutStart takes away what the text ends with and the secret begins with.
+func withoutStart(text, secret string) string {
+	for n := min(len(secret)-1, len(text)); n > 0; n-- {
+		if strings.HasSuffix(text, secret[:n]) {
+			return text[:len(text)-n]
+		}
+	}
+	return text
 }
 
 // tokenRun is the length of the run of token68 characters that s starts with.

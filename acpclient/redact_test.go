@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/acp-go/acp/acpclient"
+	"github.com/acp-go/acp/acptest"
 )
 
 // LG-02: whatever holds a secret shows nothing, however it is printed.
@@ -88,5 +90,22 @@ func TestJSONKeepsEverything(t *testing.T) {
 	if f.Issuer != flow.Issuer || f.ClientID != "app" || f.State != "s" || f.Nonce != "n" || f.Verifier != "v" || f.ReturnTo != "/x" ||
 		!slices.Equal(f.Scopes, flow.Scopes) || f.MaxAge == nil || *f.MaxAge != 0 || !f.Expiry.Equal(expiry) {
 		t.Error("the flow lost something")
+	}
+}
+
+// LG-04: of what the server sends back of a request no start stays, where the text is cut within it.
+func TestPushedErrorShowsNoStartOfASecret(t *testing.T) {
+	r := newRig(t, &acptest.Options{RequirePAR: true}, nil)
+	const hint, most = "al@example.com", 200
+	for n := most - len(hint); n <= most; n++ {
+		text := strings.Repeat("- ", most)[:n]
+		r.OnResponse(acptest.PAREndpoint, func(res *acptest.Response) {
+			res.Status = 400
+			res.SetJSON(map[string]any{"error": "invalid_request", "error_description": text + hint})
+		})
+		_, _, err := r.client.Authorize(t.Context(), &acpclient.AuthorizeOptions{LoginHint: hint})
+		if e, ok := errors.AsType[*acpclient.Error](err); !ok || strings.Contains(e.Description, "a") && !strings.Contains(e.Description, "[redacted]") {
+			t.Errorf("after %d bytes: %v, %q", n, err, e.Description)
+		}
 	}
 }
