@@ -147,9 +147,9 @@ func (k *DecryptionKey) algs() (fits []jose.KeyAlgorithm, err error) {
 		}
 		fits, err = rsaAlgs, checkRSA(&key.PublicKey)
 	case crypto.Decrypter:
-		public, ok := key.Public().(*rsa.PublicKey)
+		public, ok := publicOf(key).(*rsa.PublicKey)
 		if !ok {
-			return nil, mistake("Key", "cannot decrypt with a key of type %T", key.Public())
+			return nil, mistake("Key", "is empty, or of a type that cannot decrypt: %T", key)
 		}
 		fits, err = rsaAlgs, checkRSA(public)
 	default:

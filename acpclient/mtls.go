@@ -66,7 +66,7 @@ func usableCertificate(c *tls.Certificate) error {
 	if !ok {
 		return errors.New("has no PrivateKey")
 	}
-	own, err := x509.MarshalPKIXPublicKey(signer.Public())
+	own, err := x509.MarshalPKIXPublicKey(publicOf(signer))
 	if err != nil || !bytes.Equal(own, leaf.RawSubjectPublicKeyInfo) {
 		return errors.New("is not that of its PrivateKey")
 	}

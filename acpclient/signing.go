@@ -22,9 +22,10 @@ func signingAlg(name string, key crypto.Signer, alg string) (jose.SignatureAlgor
 		return "", fmt.Errorf("%s.Key is nil", name)
 	}
 	var fits []jose.SignatureAlgorithm
-	switch pub := key.Public().(type) {
+	public := publicOf(key)
+	switch pub := public.(type) {
 	case *rsa.PublicKey:
-		if pub.N.BitLen() < minRSABits {
+		if pub.N == nil || pub.N.BitLen() < minRSABits {
 			return "", fmt.Errorf("%s.Key is an RSA key of fewer than %d bits", name, minRSABits)
 		}
 		fits = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.RS384, jose.RS512, jose.PS384, jose.PS512}
@@ -42,13 +43,20 @@ func signingAlg(name string, key crypto.Signer, alg string) (jose.SignatureAlgor
 	}
 	switch {
 	case len(fits) == 0:
-		return "", fmt.Errorf("%s.Key of type %T cannot sign", name, key.Public())
+		return "", fmt.Errorf("%s.Key is empty, or of a type that cannot sign: %T", name, key)
 	case alg == "":
 		return fits[0], nil
 	case !slices.Contains(fits, jose.SignatureAlgorithm(alg)):
-		return "", fmt.Errorf("%s.Alg %q does not fit a key of type %T", name, alg, key.Public())
+		return "", fmt.Errorf("%s.Alg %q does not fit a key of type %T", name, alg, public)
 	}
 	return jose.SignatureAlgorithm(alg), nil
+}
+
+// publicOf is the public half of a key, and nil for an empty key, whose method panics: a nil *rsa.PrivateKey
+// is a mistake in the configuration like any.
+func publicOf(key interface{ Public() crypto.PublicKey }) (public crypto.PublicKey) {
+	defer func() { _ = recover() }()
+	return key.Public()
 }
 
 // signingKey is a key as go-jose takes it. id and alg may be "".

@@ -45,7 +45,7 @@ func (a *Authenticator) Callback(w http.ResponseWriter, r *http.Request) {
 	p := a.cookies.read(r)
 	began := wallClock()
 	state, err := a.callbackState(r, p, values)
-	rest := exchangeTimeout - wallClock().Sub(began)
+	rest := exchangeTimeout - max(0, wallClock().Sub(began))
 	if err != nil {
 		a.fail(w, r, err)
 		return
