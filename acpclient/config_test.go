@@ -200,7 +200,7 @@ func TestForgottenArguments(t *testing.T) {
 // CF-01, CF-06: a pointer to a key is the key at the time of New; a nil one is a mistake.
 func TestAuthByPointer(t *testing.T) {
 	config := acpclient.Config{Issuer: "https://as.example", ClientID: "cid", Auth: (*acpclient.PrivateKeyJWT)(nil)}
-	if _, err := acpclient.New(config); err == nil || !strings.Contains(err.Error(), "PrivateKeyJWT.Key is nil") {
+	if _, err := acpclient.New(config); err == nil || !strings.Contains(err.Error(), "PrivateKeyJWT.Key: is nil") {
 		t.Errorf("a nil pointer: %v", err)
 	}
 	key := acptest.NewKey("ES256").Signer()

@@ -103,7 +103,7 @@ func ExamplePrivateKeyJWT() {
 	fmt.Println(err)
 	// Output:
 	// acpclient: invalid configuration:
-	// Auth: PrivateKeyJWT.Key is nil
+	// Auth: PrivateKeyJWT.Key: is nil
 }
 
 // A client of a workspace for payments: the browser carries a reference alone, and the
@@ -121,8 +121,8 @@ func ExampleRequestObject() {
 	fmt.Println(err)
 	// Output:
 	// acpclient: invalid configuration:
-	// Auth: PrivateKeyJWT.Key is nil
-	// RequestObject.Key is nil
+	// Auth: PrivateKeyJWT.Key: is nil
+	// RequestObject.Key: is nil
 }
 
 // A client that proves itself with a certificate, which is read again for each connection.

@@ -172,8 +172,8 @@ func TestRequestObjectChecks(t *testing.T) {
 		set  acpclient.RequestObject
 		says string
 	}{
-		"CF-01 no key":            {acpclient.RequestObject{}, "RequestObject.Key is nil"},
-		"CF-01 RSA-1024":          {acpclient.RequestObject{Key: small}, "RequestObject.Key is an RSA key of fewer than 2048 bits"},
+		"CF-01 no key":            {acpclient.RequestObject{}, "RequestObject.Key: is nil"},
+		"CF-01 RSA-1024":          {acpclient.RequestObject{Key: small}, "RequestObject.Key: is an RSA key of fewer than 2048 bits"},
 		"CF-07 RS256 with EC":     {acpclient.RequestObject{Key: newSigner(t, "ES256"), Alg: "RS256"}, "RequestObject.Alg"},
 		"CF-04 none":              {acpclient.RequestObject{Key: newSigner(t, "ES256"), Alg: "none"}, "RequestObject.Alg"},
 		"CF-01 a key of no type":  {acpclient.RequestObject{Key: opaque{strange{}}}, "RequestObject.Key"},

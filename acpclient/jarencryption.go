@@ -24,11 +24,11 @@ var (
 func (r *RequestObject) checkEncryption() error {
 	switch {
 	case r.EncryptionAlg == "" && r.EncryptionEnc != "":
-		return errors.New("RequestObject.EncryptionEnc is set without EncryptionAlg")
+		return mistake("RequestObject.EncryptionEnc", "is set without EncryptionAlg")
 	case r.EncryptionAlg != "" && !slices.Contains(objectKeyAlgs, r.EncryptionAlg):
-		return fmt.Errorf("RequestObject.EncryptionAlg %q is not supported", r.EncryptionAlg)
+		return mistake("RequestObject.EncryptionAlg", "%q is not supported", r.EncryptionAlg)
 	case r.EncryptionAlg != "" && !slices.Contains(objectEncs, r.enc()):
-		return fmt.Errorf("RequestObject.EncryptionEnc %q is not supported", r.EncryptionEnc)
+		return mistake("RequestObject.EncryptionEnc", "%q is not supported", r.EncryptionEnc)
 	}
 	return nil
 }

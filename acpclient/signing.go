@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"fmt"
 	"io"
 	"slices"
 
@@ -19,14 +18,14 @@ import (
 // is of the type whose fields they are.
 func signingAlg(name string, key crypto.Signer, alg string) (jose.SignatureAlgorithm, error) {
 	if key == nil {
-		return "", fmt.Errorf("%s.Key is nil", name)
+		return "", mistake(name+".Key", "is nil")
 	}
 	var fits []jose.SignatureAlgorithm
 	public := publicOf(key)
 	switch pub := public.(type) {
 	case *rsa.PublicKey:
 		if pub.N == nil || pub.N.BitLen() < minRSABits {
-			return "", fmt.Errorf("%s.Key is an RSA key of fewer than %d bits", name, minRSABits)
+			return "", mistake(name+".Key", "is an RSA key of fewer than %d bits", minRSABits)
 		}
 		fits = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.RS384, jose.RS512, jose.PS384, jose.PS512}
 	case *ecdsa.PublicKey:
@@ -43,11 +42,11 @@ func signingAlg(name string, key crypto.Signer, alg string) (jose.SignatureAlgor
 	}
 	switch {
 	case len(fits) == 0:
-		return "", fmt.Errorf("%s.Key is empty, or of a type that cannot sign: %T", name, key)
+		return "", mistake(name+".Key", "is empty, or of a type that cannot sign: %T", key)
 	case alg == "":
 		return fits[0], nil
 	case !slices.Contains(fits, jose.SignatureAlgorithm(alg)):
-		return "", fmt.Errorf("%s.Alg %q does not fit a key of type %T", name, alg, public)
+		return "", mistake(name+".Alg", "%q does not fit a key of type %T", alg, public)
 	}
 	return jose.SignatureAlgorithm(alg), nil
 }
