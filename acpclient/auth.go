@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// ClientAuth is how a confidential client proves itself at the token endpoint and at
-// every other endpoint that asks for it. Values come from Secret, SecretBasic,
-// SecretPost, SecretJWT, PrivateKeyJWT and MutualTLS; nil is a public client. The one method that was chosen
-// is sent once and never tried out, because failed attempts count towards ACP's lock-out.
+// ClientAuth is how a confidential client proves itself at the token endpoint and at every other
+// endpoint that asks for it. Values come from Secret, SecretBasic, SecretPost, SecretJWT,
+// PrivateKeyJWT and MutualTLS; nil is a public client. The one method that was chosen is sent
+// once and never tried out, because failed attempts count towards ACP's lock-out.
 type ClientAuth interface {
 	// check reports a mistake that can be known without the network.
 	check() error

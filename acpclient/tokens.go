@@ -21,8 +21,8 @@ type Tokens struct {
 	*oauth2.Token
 
 	// IDToken is the verified ID token in compact form, decrypted (an id_token_hint must be, OIDC
-	// Core 3.1.2.1), "" without "openid". After a
-	// refresh that brought none it is the one of the login.
+	// Core 3.1.2.1), "" without "openid". After a refresh that brought none it is the one of the
+	// login.
 	IDToken string `json:"id_token,omitempty"`
 
 	// Scopes are the granted ones: what the server said, else what was asked for.

@@ -30,9 +30,9 @@ type Encryption struct {
 	IDToken, UserInfo, AuthorizationResponse bool
 }
 
-// Encrypt makes a compact JWE. The header gets `cty` "JWT" where the argument has no such member; a nil
-// value leaves the member out. "zip" compresses. Key may also be a shared secret, a []byte, for
-// algorithms that a client must refuse. It panics where key and algorithms do not fit.
+// Encrypt makes a compact JWE. The header gets `cty` "JWT" where the argument has no such member;
+// a nil value leaves the member out. "zip" compresses. Key may also be a shared secret, a []byte,
+// for algorithms that a client must refuse. It panics where key and algorithms do not fit.
 func (e Encryption) Encrypt(payload string, header map[string]any) string {
 	options := &jose.EncrypterOptions{ExtraHeaders: map[jose.HeaderKey]any{"cty": "JWT"}}
 	for name, value := range header {

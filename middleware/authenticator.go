@@ -134,9 +134,9 @@ func orNotFound(h http.Handler) http.Handler {
 }
 
 // Close waits for the refreshes in flight, until ctx ends, whose error it then returns. It tries
-// once more to tell the Store of logouts that it did not take.
-// Afterwards logins, callbacks and refreshes answer 503 with acpclient.ErrClosed, and known sessions
-// are still served. It may be called twice, and leaves the client open.
+// once more to tell the Store of logouts that it did not take. Afterwards logins, callbacks and
+// refreshes answer 503 with acpclient.ErrClosed, and known sessions are still served. It may be
+// called twice, and leaves the client open.
 func (a *Authenticator) Close(ctx context.Context) error {
 	var ends sync.WaitGroup
 	if a.unstored != nil {

@@ -40,9 +40,9 @@ type Config struct {
 	// logout that does not end at the authorization server. "" means "/".
 	DefaultPath string
 
-	// PostLogoutRedirectURL is where the authorization server sends the browser after a
-	// logout, with a `state` that Authenticator.PostLogout compares. It must be registered there. "" leaves
-	// the browser at the server.
+	// PostLogoutRedirectURL is where the authorization server sends the browser after a logout, with
+	// a `state` that Authenticator.PostLogout compares. It must be registered there. "" leaves the
+	// browser at the server.
 	PostLogoutRedirectURL string
 
 	// IdleTimeout ends a session that is not used, AbsoluteTimeout any session, counted

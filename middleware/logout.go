@@ -10,11 +10,11 @@ import (
 	"github.com/acp-go/acp/acpclient"
 )
 
-// Logout ends the session: here at once, then at the authorization server, where the
-// browser is sent. It takes POST alone, from a page of this application, and answers 405
-// or 403 otherwise; the session then stays. The refresh token is revoked. None of what the server
-// fails to do keeps the user signed in here. It waits for the server, 4 s at most. Where the Store does
-// not answer it answers 503: the browser is signed out, and this process goes on telling the Store, until
+// Logout ends the session: here at once, then at the authorization server, where the browser is
+// sent. It takes POST alone, from a page of this application, and answers 405 or 403 otherwise;
+// the session then stays. The refresh token is revoked. None of what the server fails to do keeps
+// the user signed in here. It waits for the server, 4 s at most. Where the Store does not answer
+// it answers 503: the browser is signed out, and this process goes on telling the Store, until
 // Close, so that no other process serves the session.
 func (a *Authenticator) Logout(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {

@@ -8,13 +8,15 @@ import (
 // postLogoutTime is what a browser may need at the server, where the user may be asked.
 const postLogoutTime = 10 * time.Minute
 
-// PostLogout stands before the page at Config.PostLogoutRedirectURL, which anybody can link to: next
-// serves the browser alone that came from a logout of this application, once. Logout gave it a
-// random `state`, also in a cookie of 10 minutes, and the server gives that back (OpenID Connect RP-Initiated
-// Logout 1.0 2 and 3). Every other request for the page is sent to Config.DefaultPath, and changes nothing.
+// PostLogout stands before the page at Config.PostLogoutRedirectURL, which anybody can link to:
+// next serves the browser alone that came from a logout of this application, once. Logout gave it
+// a random `state`, also in a cookie of 10 minutes, and the server gives that back (OpenID
+// Connect RP-Initiated Logout 1.0 2 and 3). Every other request for the page is sent to
+// Config.DefaultPath, and changes nothing.
 //
-// It takes GET alone, and answers 405 otherwise; 404 where it stands before DefaultPath itself, which it cannot
-// redirect to. A nil next answers 404. It is optional: without it a logout ends at the same page.
+// It takes GET alone, and answers 405 otherwise; 404 where it stands before DefaultPath itself,
+// which it cannot redirect to. A nil next answers 404. It is optional: without it a logout ends
+// at the same page.
 func (a *Authenticator) PostLogout(next http.Handler) http.Handler {
 	next = orNotFound(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -16,9 +16,10 @@ const (
 	placeVersion = 1
 )
 
-// roster knows which sessions a user has. A Store cannot add to a list in one step, so each session takes
-// a place of its own: one of a bounded number, whose tokens are known of who the user is. It is best
-// effort: a session without a place is as good as any, and a place without its session says nothing.
+// roster knows which sessions a user has. A Store cannot add to a list in one step, so each
+// session takes a place of its own: one of a bounded number, whose tokens are known of who the
+// user is. It is best effort: a session without a place is as good as any, and a place without
+// its session says nothing.
 type roster struct {
 	shelf  *shelf
 	sealer *sealer // under keys that no cookie holds: it is read without the user's browser
@@ -107,8 +108,8 @@ func (l *roster) forget(ctx context.Context, places []place) error {
 	return nil
 }
 
-// add gives a new session a place: an empty one, else one whose session is over, else that of the oldest.
-// Those who log in at the same moment try in different orders.
+// add gives a new session a place: an empty one, else one whose session is over, else that of the
+// oldest. Those who log in at the same moment try in different orders.
 func (l *roster) add(ctx context.Context, r *record) {
 	ctx, cancel := context.WithTimeout(ctx, l.shelf.storage.timeout/rosterPart)
 	defer cancel()

@@ -11,8 +11,8 @@ import (
 
 // SessionEntry is a session in a user's list of them.
 type SessionEntry struct {
-	// ID is what EndSession takes, and what Session.ID gives for the session of a request. It is of no use as a
-	// cookie.
+	// ID is what EndSession takes, and what Session.ID gives for the session of a request. It is of
+	// no use as a cookie.
 	ID string
 
 	// CreatedAt is the time of the login.
@@ -20,12 +20,12 @@ type SessionEntry struct {
 }
 
 // Sessions lists the sessions of a user, newest first: those that can still be used, at whatever
-// process they began. One that is merely idle is listed until its absolute end, because the time of its last use
-// is in its cookie. The list holds the 16 newest; where a Store has no Add, one of two logins in the same
-// moment may be missing. Nothing is missed by EndSessions.
+// process they began. One that is merely idle is listed until its absolute end, because the time
+// of its last use is in its cookie. The list holds the 16 newest; where a Store has no Add, one
+// of two logins in the same moment may be missing. Nothing is missed by EndSessions.
 //
-// It needs a Store, and gives errors.ErrUnsupported without. The error of a Store that does not answer
-// matches acpclient.ErrUnavailable.
+// It needs a Store, and gives errors.ErrUnsupported without. The error of a Store that does not
+// answer matches acpclient.ErrUnavailable.
 func (a *Authenticator) Sessions(ctx context.Context, issuer, subject string) ([]SessionEntry, error) {
 	places, err := a.placesOf(ctx, "Sessions", issuer, subject)
 	if err == nil {
@@ -51,9 +51,10 @@ func (a *Authenticator) Sessions(ctx context.Context, issuer, subject string) ([
 	return entries, nil
 }
 
-// EndSession ends one session of a user, in every process: the one that Sessions lists with this ID. An ID that
-// is no session of this user gives ErrSessionEnded, and ends nothing. Like EndSessions it needs a
-// Store, and touches neither the session at the authorization server nor the refresh token.
+// EndSession ends one session of a user, in every process: the one that Sessions lists with this
+// ID. An ID that is no session of this user gives ErrSessionEnded, and ends nothing. Like
+// EndSessions it needs a Store, and touches neither the session at the authorization server nor
+// the refresh token.
 func (a *Authenticator) EndSession(ctx context.Context, issuer, subject, id string) error {
 	places, err := a.placesOf(ctx, "EndSession", issuer, subject)
 	if err != nil {
@@ -83,8 +84,8 @@ func (a *Authenticator) placesOf(ctx context.Context, what, issuer, subject stri
 	return a.roster.places(ctx, markOf("sub", issuer, subject))
 }
 
-// ID names the session, as Authenticator.Sessions lists it, from its login to its end. It is no secret, and of no
-// use as a cookie. "" for a session that ContextWithTokens made.
+// ID names the session, as Authenticator.Sessions lists it, from its login to its end. It is no
+// secret, and of no use as a cookie. "" for a session that ContextWithTokens made.
 func (s *Session) ID() string {
 	if s == nil || s.live == nil || s.live.auth == nil {
 		return ""

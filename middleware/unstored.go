@@ -71,7 +71,8 @@ func (u *unstored) keepTrying(done chan struct{}) {
 	}
 }
 
-// settle tries each of them, up to the first failure, and forgets those that are over by themselves.
+// settle tries each of them, up to the first failure, and forgets those that are over by
+// themselves.
 func (u *unstored) settle(ctx context.Context) (stored int) {
 	u.mu.Lock()
 	ends := maps.Clone(u.ends)
