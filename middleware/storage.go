@@ -125,7 +125,14 @@ func (st *storage) paused() time.Duration {
 	return 0
 }
 
-// rest is paused, under the lock, without the try.
+// resting is for how long nobody asks. Unlike paused it claims no try.
+func (st *storage) resting() time.Duration {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.rest()
+}
+
+// rest is resting, under the lock.
 func (st *storage) rest() time.Duration {
 	wait := st.retryAt.Sub(st.now())
 	if st.failures < storeFailures || wait < 0 || wait > storePause { // longer: the clock was set back

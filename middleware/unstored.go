@@ -110,10 +110,7 @@ func (u *unstored) close(ctx context.Context) {
 			return
 		}
 	}
-	u.shelf.storage.mu.Lock()
-	rest := u.shelf.storage.rest()
-	u.shelf.storage.mu.Unlock()
-	if left > 0 && rest > 0 { // until then it would not be asked, though it may be back
+	if rest := u.shelf.storage.resting(); left > 0 && rest > 0 { // until then it would not be asked, though it may be back
 		timer := time.NewTimer(rest)
 		defer timer.Stop()
 		select {
