@@ -25,7 +25,8 @@ type SessionEntry struct {
 // of two logins in the same moment may be missing. Nothing is missed by EndSessions.
 //
 // It needs a Store, and gives errors.ErrUnsupported without. The error of a Store that does not
-// answer matches acpclient.ErrUnavailable.
+// answer matches acpclient.ErrUnavailable. An empty subject is a mistake: it names nobody. A user
+// without sessions has the list nil.
 func (a *Authenticator) Sessions(ctx context.Context, issuer, subject string) ([]SessionEntry, error) {
 	places, err := a.placesOf(ctx, "Sessions", issuer, subject)
 	if err == nil {
@@ -54,7 +55,7 @@ func (a *Authenticator) Sessions(ctx context.Context, issuer, subject string) ([
 // EndSession ends one session of a user, in every process: the one that Sessions lists with this
 // ID. An ID that is no session of this user gives ErrSessionEnded, and ends nothing. Like
 // EndSessions it needs a Store, and touches neither the session at the authorization server nor
-// the refresh token.
+// the refresh token. Its other errors are those of Sessions, and then the session goes on.
 func (a *Authenticator) EndSession(ctx context.Context, issuer, subject, id string) error {
 	places, err := a.placesOf(ctx, "EndSession", issuer, subject)
 	if err != nil {
