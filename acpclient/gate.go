@@ -130,22 +130,45 @@ func readHeader(text string) (*joseHeader, error) {
 			return nil, invalidToken("token_malformed", "typ is not a string")
 		}
 		// An empty one must not pass for none.
-		if h.typ = strings.TrimPrefix(strings.ToLower(typ), "application/"); h.typ == "" {
+		if h.typ = shortType(typ); h.typ == "" {
 			return nil, invalidToken("token_malformed", "typ is empty")
 		}
 	}
-	if v, ok := members.Value("kid"); ok {
-		if h.kid, h.hasKid = v.String(); !h.hasKid || len(h.kid) > maxKid {
-			return nil, invalidToken("token_malformed", "kid is not a short string")
-		}
+	if h.kid, h.hasKid, err = headerKid(members); err != nil {
+		return nil, err
 	}
-	for _, name := range [...]string{"crit", "b64", "zip", "enc"} {
-		if _, ok := members.Value(name); ok { // RFC 7515 4.1.11: nothing critical is understood here
-			return nil, invalidToken("token_malformed", "header has "+name)
-		}
+	if err := withoutMembers(members, "crit", "b64", "zip", "enc"); err != nil {
+		return nil, err
 	}
 	return h, nil
 }
+
+// headerKid is the `kid` of a header, where there is one.
+func headerKid(members strictjson.Object) (kid string, present bool, err error) {
+	v, present := members.Value("kid")
+	if !present {
+		return "", false, nil
+	}
+	kid, ok := v.String()
+	if !ok || len(kid) > maxKid {
+		return "", false, invalidToken("token_malformed", "kid is not a short string")
+	}
+	return kid, true, nil
+}
+
+// withoutMembers refuses a header with one of these names. Nothing critical is understood here
+// (RFC 7515 4.1.11, RFC 7516 4.1.13), and compression tells of the text (RFC 8725 3.6).
+func withoutMembers(members strictjson.Object, names ...string) error {
+	for _, name := range names {
+		if _, ok := members.Value(name); ok {
+			return invalidToken("token_malformed", "header has "+name)
+		}
+	}
+	return nil
+}
+
+// shortType is a `typ` or `cty` as it is compared (RFC 7515 4.1.9).
+func shortType(s string) string { return strings.TrimPrefix(strings.ToLower(s), "application/") }
 
 // namesAlg tells whether an encoded header is a JSON object with an `alg`, good or bad.
 func namesAlg(encoded string) bool {

@@ -117,18 +117,14 @@ func readJWEHeader(text string) (*jweHeader, error) {
 	if h.alg == "" || h.enc.enc == "" {
 		return nil, invalidToken("alg", "alg or enc of the encryption is not accepted")
 	}
-	for _, name := range [...]string{"crit", "b64", "zip"} { // RFC 8725 3.6: compression tells of the text
-		if _, ok := members.Value(name); ok {
-			return nil, invalidToken("token_malformed", "header has "+name)
-		}
+	if err := withoutMembers(members, "crit", "b64", "zip"); err != nil {
+		return nil, err
 	}
-	if v, ok := members.Value("kid"); ok {
-		if h.kid, h.hasKid = v.String(); !h.hasKid || len(h.kid) > maxKid {
-			return nil, invalidToken("token_malformed", "kid is not a short string")
-		}
+	if h.kid, h.hasKid, err = headerKid(members); err != nil {
+		return nil, err
 	}
 	cty, _ := members.Value("cty")
-	if s, ok := cty.String(); !ok || strings.TrimPrefix(strings.ToLower(s), "application/") != "jwt" { // RFC 7519 5.2
+	if s, ok := cty.String(); !ok || shortType(s) != "jwt" { // RFC 7519 5.2
 		return nil, invalidToken("token_malformed", "cty is not JWT: no signed token is inside")
 	}
 	return h, nil
