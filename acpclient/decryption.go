@@ -58,11 +58,11 @@ type DecryptionKey struct {
 // maxDecryptionKeys bounds what a forged token costs.
 const maxDecryptionKeys = 4
 
-// The lists are closed. RSA1_5 is an oracle (RFC 8725 3.2), and what is left out besides
+// What is decrypted, and nothing else. RSA1_5 is an oracle (RFC 8725 3.2), and what is left out besides
 // needs a shared secret: "dir", AES key wrap and PBES2.
 var (
-	rsaAlgs  = []jose.KeyAlgorithm{jose.RSA_OAEP_256}
-	ecdhAlgs = []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A128KW, jose.ECDH_ES_A256KW}
+	rsaDecryption  = []jose.KeyAlgorithm{jose.RSA_OAEP_256}
+	ecdhDecryption = []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A128KW, jose.ECDH_ES_A256KW}
 )
 
 // check reports every mistake.
@@ -140,18 +140,18 @@ func (k *DecryptionKey) algs() (fits []jose.KeyAlgorithm, err error) {
 		if _, err := key.Bytes(); err != nil || !slices.Contains([]elliptic.Curve{elliptic.P256(), elliptic.P384(), elliptic.P521()}, key.Curve) {
 			return nil, mistake("Key", "is empty, or on another curve than P-256, P-384 and P-521")
 		}
-		fits = ecdhAlgs
+		fits = ecdhDecryption
 	case *rsa.PrivateKey:
 		if key == nil {
 			return nil, mistake("Key", "is nil")
 		}
-		fits, err = rsaAlgs, checkRSA(&key.PublicKey)
+		fits, err = rsaDecryption, checkRSA(&key.PublicKey)
 	case crypto.Decrypter:
 		public, ok := publicOf(key).(*rsa.PublicKey)
 		if !ok {
 			return nil, mistake("Key", "is empty, or of a type that cannot decrypt: %T", key)
 		}
-		fits, err = rsaAlgs, checkRSA(public)
+		fits, err = rsaDecryption, checkRSA(public)
 	default:
 		return nil, mistake("Key", "has the type %T, which cannot decrypt", k.Key)
 	}

@@ -104,7 +104,7 @@ func readJWEHeader(text string) (*jweHeader, error) {
 	h := &jweHeader{}
 	alg, _ := members.Value("alg")
 	enc, _ := members.Value("enc")
-	for _, known := range slices.Concat(rsaAlgs, ecdhAlgs) {
+	for _, known := range slices.Concat(rsaDecryption, ecdhDecryption) {
 		if s, ok := alg.String(); ok && s == string(known) {
 			h.alg = known
 		}
