@@ -58,8 +58,8 @@ type DecryptionKey struct {
 // maxDecryptionKeys bounds what a forged token costs.
 const maxDecryptionKeys = 4
 
-// What is decrypted, and nothing else. RSA1_5 is an oracle (RFC 8725 3.2), and what is left out besides
-// needs a shared secret: "dir", AES key wrap and PBES2.
+// What is decrypted, and nothing else. RSA1_5 is an oracle (RFC 8725 3.2), RSA-OAEP hashes with
+// SHA-1, and "dir", AES key wrap and PBES2 need a shared secret.
 var (
 	rsaDecryption  = []jose.KeyAlgorithm{jose.RSA_OAEP_256}
 	ecdhDecryption = []jose.KeyAlgorithm{jose.ECDH_ES, jose.ECDH_ES_A128KW, jose.ECDH_ES_A256KW}
