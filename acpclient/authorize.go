@@ -76,8 +76,9 @@ type authorizePrefix struct {
 
 // Authorize starts a login: the URL to send the browser to, and the Flow to keep until
 // it comes back. State, nonce and an S256 challenge are always sent, and `redirect_uri` byte
-// for byte as configured. It waits for the metadata where it is not known yet, and for the
-// server's answer where the request is pushed (RFC 9126), 5 s at most. Errors are those of
+// for byte as configured. It waits for the metadata where it is not known yet, for the server's
+// key where a request object is encrypted to it, and for the server's answer where the request
+// is pushed (RFC 9126), 5 s at most for each. Errors are those of
 // Metadata, ErrInvalidResponse when the server names no usable endpoint, *Error when it
 // refuses the pushed request, or describe a mistake in the options.
 func (c *Client) Authorize(ctx context.Context, o *AuthorizeOptions) (redirectURL string, flow *Flow, err error) {

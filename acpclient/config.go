@@ -54,8 +54,8 @@ type Config struct {
 	// loopback some browsers drop such a cookie.
 	//
 	// "query.jwt", "form_post.jwt" and "jwt" (for a code: in the query) have the server sign the
-	// answer (JARM). It must name the mode in its metadata; an answer that is not
-	// signed is then refused, an error, too. See Client.CallbackState.
+	// answer (JARM). Its metadata must name the mode. What comes unsigned is then refused,
+	// be it a code or an error. See Client.CallbackState.
 	ResponseMode string
 
 	// RequirePushedAuthorizationRequests sends every authorization request through the back
