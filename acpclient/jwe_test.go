@@ -234,7 +234,7 @@ func TestDecryptionFailures(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			err := r.brought(row.forge)
 			r.fails(err, acpclient.ErrInvalidToken, "decryption")
-			if said == "" {
+			if err != nil && said == "" {
 				said = err.Error()
 			}
 			if err != nil && err.Error() != said {
