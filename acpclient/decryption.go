@@ -199,7 +199,12 @@ func (k *DecryptionKey) decrypter() any {
 type oaep struct{ crypto.Decrypter }
 
 // DecryptKey implements jose.OpaqueKeyDecrypter.
-func (o oaep) DecryptKey(encryptedKey []byte, _ jose.Header) ([]byte, error) {
+func (o oaep) DecryptKey(encryptedKey []byte, _ jose.Header) (cek []byte, err error) {
+	defer func() { // a refresh has other tokens to keep
+		if recover() != nil {
+			cek, err = nil, errDecryption
+		}
+	}()
 	// RFC 8017 7.1.2: as long as the modulus. crypto/rsa takes one whose leading zeros are left out.
 	if public, ok := o.Public().(*rsa.PublicKey); !ok || len(encryptedKey) != public.Size() {
 		return nil, rsa.ErrDecryption

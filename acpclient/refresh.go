@@ -14,7 +14,8 @@ import (
 // Refresh redeems the refresh token. The result is complete: a refresh token or an ID
 // token that the answer lacks is taken over from t, which is not changed. A new ID token is
 // verified and must name the same issuer, subject and sign-in (OIDC Core 12.2); while the keys cannot
-// be fetched its claims are held against the same rules, and t's ID token stays.
+// be fetched its claims are held against the same rules, and t's ID token stays; so it does where no key
+// decrypts the new one.
 //
 // The answer may have ended t's refresh token, so store the result before it is used. A request that
 // was given up may have ended it, too: ctx's deadline holds where it has one, however late, and 10 s otherwise.
@@ -50,7 +51,11 @@ func (c *Client) Refresh(ctx context.Context, t *Tokens) (*Tokens, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 	defer cancel()
 	idToken, err := c.decrypted(r.idToken, encryptedIDToken)
-	if err != nil {
+	switch {
+	case err == errDecryption: // so it is for want of ours, wherever they live
+		c.log.Warn("acp: the ID token of a refresh cannot be decrypted, the one before stays")
+		return next, nil
+	case err != nil:
 		return nil, err
 	}
 	switch err := c.verifyRefreshed(ctx, m, t, idToken, fresh.AccessToken); {
