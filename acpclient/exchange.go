@@ -65,6 +65,7 @@ func (c *Client) Exchange(ctx context.Context, flow *Flow, callback url.Values) 
 	}); err != nil {
 		return nil, err
 	}
+	r.extra["id_token"] = tokens.IDToken
 	return tokens, nil
 }
 

@@ -60,7 +60,7 @@ func (c *Client) Refresh(ctx context.Context, t *Tokens) (*Tokens, error) {
 	}
 	switch err := c.verifyRefreshed(ctx, m, t, idToken, fresh.AccessToken); {
 	case err == nil:
-		next.IDToken = idToken
+		next.IDToken, r.extra["id_token"] = idToken, idToken
 	case !errors.Is(err, ErrUnavailable):
 		return nil, err
 	default:

@@ -19,7 +19,7 @@ type tokenResponse struct {
 	expiresIn int64 // seconds; meaningful when hasExpiry
 	hasExpiry bool
 	bound     bool           // a proof was sent: nothing but a bound token will do
-	extra     map[string]any // for oauth2.Token.Extra: all members but the credentials that it has fields for
+	extra     map[string]any // for oauth2.Token.Extra: all members but the credentials
 }
 
 // judgeToken reads the answer, fills r, and returns the part that x/oauth2 reads: from the
@@ -69,7 +69,7 @@ func (r *tokenResponse) judgeToken(a *answer) ([]byte, error) {
 	if r.expiresIn, r.hasExpiry, err = expiresIn(doc); err != nil {
 		return nil, err
 	}
-	r.extra = extraMembers(doc, r.idToken)
+	r.extra = extraMembers(doc)
 	return json.Marshal(struct {
 		AccessToken  string `json:"access_token"`
 		TokenType    string `json:"token_type"`
@@ -116,15 +116,13 @@ func expiresIn(doc strictjson.Object) (seconds int64, ok bool, err error) {
 	return int64(math.Floor(max(min(f, most), -1))), true, nil
 }
 
-// extraMembers are all members of the answer but those that oauth2.Token has fields for.
-func extraMembers(doc strictjson.Object, idToken string) map[string]any {
+// extraMembers are all members of the answer but those that oauth2.Token has fields for, and the
+// ID token, which is not verified yet.
+func extraMembers(doc strictjson.Object) map[string]any {
 	extra := make(map[string]any, len(doc))
 	for _, m := range doc {
 		switch m.Name {
-		case "access_token", "token_type", "refresh_token", "expires_in":
-			continue
-		case "id_token":
-			extra[m.Name] = idToken
+		case "access_token", "token_type", "refresh_token", "expires_in", "id_token":
 			continue
 		}
 		if s, ok := m.Value.String(); ok {
