@@ -142,7 +142,7 @@ func (c *Client) newPrefix(m *Metadata) (*authorizePrefix, error) {
 	case m.JWKSURI == "" && c.secret == nil:
 		return nil, invalidResponse("metadata", "no jwks_uri")
 	}
-	if err := c.checkDemands(m); err != nil {
+	if err := c.judgeOffer(m); err != nil {
 		return nil, err
 	}
 	// RFC 6749 3.1: the endpoint's own query stays, and no parameter is sent twice.

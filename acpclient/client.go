@@ -118,7 +118,7 @@ func (c *Config) check() error {
 	if err := c.checkResponseMode(); err != nil {
 		bad("ResponseMode: %w", err)
 	}
-	if err := c.Decryption.check(c.ResponseMode); err != nil {
+	if err := c.Decryption.check(c.responseMode()); err != nil {
 		errs = append(errs, err)
 	}
 	if slices.Contains(c.TrustedAudiences, "") {
@@ -208,7 +208,7 @@ func (c *Client) Ready(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.checkDemands(m); err != nil {
+	if err := c.judgeOffer(m); err != nil {
 		return err
 	}
 	if c.encryption != nil {

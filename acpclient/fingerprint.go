@@ -15,7 +15,7 @@ type digest [16]byte
 // fingerprinter gives tokens their digests. It is a MAC under a key that nobody knows, GMAC
 // (NIST SP 800-38D), at a quarter of what SHA-256 costs. Its digests leave the process in no
 // form, so the one nonce gives nothing away, and who does not see them finds another token
-// with the digest of a good one with a chance of 2⁻¹¹⁷ an attempt, for tokens of 16 KiB.
+// with the digest of a good one, of 16 KiB at most, with a chance of 2⁻¹¹⁷ an attempt and remembered token.
 type fingerprinter struct {
 	mac cipher.AEAD // nil: SHA-256, since FIPS 140-3 allows no nonce of ours
 }

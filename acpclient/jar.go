@@ -47,8 +47,8 @@ func (r *RequestObject) check() error {
 	return errors.Join(err, r.checkEncryption())
 }
 
-// checkRequestObject compares the setting with what the server says of request objects.
-func (c *Client) checkRequestObject(m *Metadata) error {
+// judgeRequestObject compares the setting with what the server says of request objects.
+func (c *Client) judgeRequestObject(m *Metadata) error {
 	r := c.config.RequestObject
 	if r == nil {
 		if m.requireSignedRequestObject {

@@ -43,7 +43,7 @@ type Metadata struct {
 	// authorization request (RFC 9126 5).
 	RequirePushedAuthorizationRequests bool
 
-	// Of request objects (RFC 9101 10.5, OpenID Connect Discovery 3): see checkRequestObject. A nil
+	// Of request objects (RFC 9101 10.5, OpenID Connect Discovery 3): see judgeRequestObject. A nil
 	// list is a silent server.
 	requireSignedRequestObject, requestParameterSupported    bool
 	requestObjectAlgs                                        []string

@@ -181,8 +181,8 @@ func (c *certified) CloseIdleConnections() {
 	closeIdle(c.with)
 }
 
-// certifiedEndpoints are those that have an alias for who presents a certificate, by their names.
-func (m *Metadata) certifiedEndpoints() map[string]*string {
+// backChannelEndpoints are those where the client authenticates, or shows its tokens, by their names.
+func (m *Metadata) backChannelEndpoints() map[string]*string {
 	return map[string]*string{
 		"token_endpoint": &m.TokenEndpoint, "userinfo_endpoint": &m.UserInfoEndpoint,
 		"introspection_endpoint": &m.IntrospectionEndpoint, "revocation_endpoint": &m.RevocationEndpoint,
@@ -204,7 +204,7 @@ func (m *Metadata) useAliases(issuer *url.URL) error {
 			return invalidResponse("metadata", "mtls_endpoint_aliases is not an object")
 		}
 	}
-	for name, dst := range m.certifiedEndpoints() {
+	for name, dst := range m.backChannelEndpoints() {
 		if v, ok := aliases.Value(name); ok && !v.IsNull() {
 			alias, _ := v.String()
 			if err := checkEndpoint(alias, issuer); err != nil {
@@ -222,7 +222,7 @@ func (m *Metadata) useAliases(issuer *url.URL) error {
 // allow notes where the certificate is presented.
 func (c *certified) allow(m *Metadata) {
 	hosts := map[string]bool{}
-	for _, endpoint := range m.certifiedEndpoints() {
+	for _, endpoint := range m.backChannelEndpoints() {
 		if u, err := url.Parse(*endpoint); err == nil && u.Host != "" {
 			hosts[u.Host] = true
 		}

@@ -8,26 +8,16 @@ import (
 	"github.com/acp-go/acp/internal/strictjson"
 )
 
-// checkDemands compares what the configuration and the server demand with what the server
-// offers: in Ready, and before any redirect. There is no falling back to less (RFC 9101 10.5).
-func (c *Client) checkDemands(m *Metadata) error {
-	if err := c.judgeProfile(m); err != nil {
-		return err
+// judgePushing wants an endpoint where requests are to be pushed.
+func (c *Client) judgePushing(m *Metadata) error {
+	if !c.pushes(m) || m.PushedAuthorizationRequestEndpoint != "" {
+		return nil
 	}
-	if c.pushes(m) && m.PushedAuthorizationRequestEndpoint == "" {
-		who := "the server demands pushed authorization requests"
-		if c.config.RequirePushedAuthorizationRequests {
-			who = "RequirePushedAuthorizationRequests is set"
-		}
-		return invalidResponse("metadata", "no pushed_authorization_request_endpoint, and "+who)
+	who := "the server demands pushed authorization requests"
+	if c.config.RequirePushedAuthorizationRequests {
+		who = "RequirePushedAuthorizationRequests is set"
 	}
-	if err := c.checkRequestObject(m); err != nil {
-		return err
-	}
-	if err := c.judgeResponseMode(m); err != nil {
-		return err
-	}
-	return c.config.Decryption.judge(m)
+	return invalidResponse("metadata", "no pushed_authorization_request_endpoint, and "+who)
 }
 
 // pushes reports whether authorization requests go through the back channel.

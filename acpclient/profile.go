@@ -156,10 +156,16 @@ func (c Config) underProfile() Config {
 		r.Alg = fapi2Alg(r.Key, r.Alg)
 		c.RequestObject = &r
 	}
-	if c.Profile.signs() {
-		c.ResponseMode = firstOf(c.ResponseMode, "jwt") // FAPI 2.0 Message Signing 5.4.2
-	}
+	c.ResponseMode = c.responseMode()
 	return c
+}
+
+// responseMode is the profile's where none was set (FAPI 2.0 Message Signing 5.4.2).
+func (c *Config) responseMode() string {
+	if c.ResponseMode == "" && c.Profile.signs() {
+		return "jwt"
+	}
+	return c.ResponseMode
 }
 
 // authUnderProfile chooses the algorithm where nobody did.

@@ -206,6 +206,11 @@ func TestFAPIFillsIn(t *testing.T) {
 		t.Errorf("%q %v %v", got.ResponseMode, got.RequirePushedAuthorizationRequests, got.IDTokenAlgs)
 	}
 	got.IDTokenAlgs[0] = "none"
+	// The mode that was not set is one in which answers can be encrypted, too.
+	newFAPI(t, acpclient.FAPI2MessageSigning, func(c *acpclient.Config) {
+		c.Decryption = decryption("P-256")
+		c.Decryption.AuthorizationResponse = true
+	}, nil)
 	r = newFAPI(t, acpclient.FAPI2MessageSigning, func(c *acpclient.Config) { c.ResponseMode, c.IDTokenAlgs = "query.jwt", []string{"ES256"} }, nil)
 	if got := r.client.Config(); got.ResponseMode != "query.jwt" || !slices.Equal(got.IDTokenAlgs, []string{"ES256"}) {
 		t.Errorf("%q %v", got.ResponseMode, got.IDTokenAlgs)

@@ -127,10 +127,13 @@ func (p *provider) discover(ctx context.Context, issuer *url.URL) (m *Metadata, 
 	}
 	if p.guard != nil {
 		hosts := map[string]bool{}
-		for _, endpoint := range []string{m.TokenEndpoint, m.JWKSURI, m.UserInfoEndpoint, m.IntrospectionEndpoint, m.RevocationEndpoint, m.PushedAuthorizationRequestEndpoint} {
-			if u, err := url.Parse(endpoint); err == nil {
+		for _, endpoint := range m.backChannelEndpoints() {
+			if u, err := url.Parse(*endpoint); err == nil {
 				hosts[u.Hostname()] = true
 			}
+		}
+		if u, err := url.Parse(m.JWKSURI); err == nil {
+			hosts[u.Hostname()] = true
 		}
 		p.guard.hosts.Store(&hosts)
 	}
