@@ -4,10 +4,14 @@
 // carried it. Secrets are shortened. It exits 0 only when every step held.
 //
 //	go run ./examples/walkthrough
+//
+// With -hardened all of it keeps to the FAPI 2.0 Security Profile: over TLS, with pushed
+// requests, assertions in the place of a secret, and tokens that are bound to a key.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,8 +22,10 @@ import (
 )
 
 func main() {
+	hardened := flag.Bool("hardened", false, "keep to the FAPI 2.0 Security Profile")
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	status := run(ctx, os.Stdout, isTerminal(os.Stdout), nil)
+	status := run(ctx, os.Stdout, isTerminal(os.Stdout), *hardened, nil)
 	stop()
 	os.Exit(status)
 }
@@ -31,11 +37,11 @@ func isTerminal(f *os.File) bool {
 
 // run plays the flow and answers with the exit status. edit changes the server
 // before it starts; nil changes nothing.
-func run(ctx context.Context, out io.Writer, colours bool, edit func(*localacp.Options)) int {
+func run(ctx context.Context, out io.Writer, colours, hardened bool, edit func(*localacp.Options)) int {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	p := &printer{out: out, colours: colours}
-	s, err := newStage(edit)
+	s, err := newStage(hardened, edit)
 	if err != nil {
 		fmt.Fprintf(out, "walkthrough: %v\n", err)
 		return 1

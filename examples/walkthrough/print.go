@@ -40,7 +40,11 @@ func (p *printer) line(indent int, text string) {
 }
 
 func (p *printer) intro(s *stage) {
-	p.line(0, p.style(bold, "The authorization code flow, in ten steps"))
+	title := "The authorization code flow, in ten steps"
+	if s.hard != nil {
+		title += ", as the FAPI 2.0 Security Profile has it"
+	}
+	p.line(0, p.style(bold, title))
 	p.line(0, "")
 	p.line(2, "web application       "+s.app.url)
 	p.line(2, "authorization server  "+s.acp.Issuer)
@@ -82,7 +86,7 @@ func (p *printer) showRequest(e exchange) {
 	p.line(4, p.style(dim, e.from+" -> "+e.to))
 	p.line(6, p.style(cyan, e.method+" "+e.url.Path))
 	p.params(8, e.url.Query())
-	for _, name := range []string{"Authorization", "Content-Type", "Cookie"} {
+	for _, name := range []string{"Authorization", "DPoP", "Content-Type", "Cookie"} {
 		if value := e.header.Get(name); value != "" {
 			p.line(8, name+": "+shortHeader(name, value))
 		}
@@ -171,7 +175,7 @@ func (p *printer) members(indent int, members map[string]any) {
 // secrets are the members and parameters that are worth something to a thief.
 var secrets = map[string]bool{
 	"code": true, "state": true, "nonce": true, "code_verifier": true, "password": true, "client_secret": true,
-	"access_token": true, "refresh_token": true, "id_token": true, "id_token_hint": true,
+	"access_token": true, "refresh_token": true, "id_token": true, "id_token_hint": true, "client_assertion": true,
 }
 
 func shortMember(name, value string) string {
@@ -186,6 +190,8 @@ func shortHeader(name, value string) string {
 	case "Authorization":
 		scheme, credentials, _ := strings.Cut(value, " ")
 		return scheme + " " + shorten(credentials)
+	case "DPoP":
+		return shorten(value)
 	case "Cookie":
 		var parts []string
 		for pair := range strings.SplitSeq(value, "; ") {

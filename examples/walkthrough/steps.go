@@ -14,9 +14,10 @@ type walk struct {
 	ctx context.Context
 
 	user     *agent
-	login    exchange // the redirect to the authorize endpoint
-	consent  exchange // the page, after signing in
-	redirect exchange // to the callback, with the code
+	login    exchange   // the redirect to the authorize endpoint
+	asked    url.Values // the authorization request
+	consent  exchange   // the page, after signing in
+	redirect exchange   // to the callback, with the code
 	tokens   struct {
 		Access  string `json:"access_token"`
 		Refresh string `json:"refresh_token"`
@@ -72,7 +73,13 @@ func (w *walk) toAuthorize() error {
 		return err
 	}
 	q := target.Query()
-	w.check("http://"+target.Host+target.Path == w.acp.Issuer+"/oauth2/authorize", "it goes to the authorize endpoint that discovery names")
+	w.check(target.Scheme+"://"+target.Host+target.Path == w.acp.Issuer+"/oauth2/authorize", "it goes to the authorize endpoint that discovery names")
+	if w.hard != nil {
+		if q, err = w.pushed(q); err != nil {
+			return err
+		}
+	}
+	w.asked = q
 	w.check(q.Get("response_type") == "code", "response_type=code")
 	w.check(q.Get("client_id") == clientID && q.Get("redirect_uri") == w.app.url+"/callback", "it names the client and the registered redirect URI")
 	w.check(q.Get("code_challenge_method") == "S256" && len(q.Get("code_challenge")) == 43, "it carries a PKCE challenge (S256), never the verifier")
@@ -93,6 +100,9 @@ func (w *walk) authenticate() error {
 	w.show(w.consent)
 	w.check(asksConsent(w.consent), "the scopes ask for consent, so that the consent page follows")
 
+	if w.hard != nil {
+		return w.unpushed()
+	}
 	// The same request without scopes, from another browser.
 	w.variant("without scopes")
 	target, err := w.login.location()
@@ -183,16 +193,15 @@ func (w *walk) throughConsent(action string) (*agent, exchange, error) {
 }
 
 func (w *walk) arrive() error {
-	sent, err := w.login.location()
-	if err != nil {
-		return err
-	}
 	e, err := w.user.follow(w.redirect)
 	if err != nil {
 		return err
 	}
 	w.show(e)
-	w.check(e.url.Query().Get("state") == sent.Query().Get("state"), "the state is the one that this browser was sent away with")
+	if w.hard != nil {
+		w.check(e.url.Query().Get("iss") == w.acp.Issuer, "it says which server answers (iss)")
+	}
+	w.check(e.url.Query().Get("state") == w.asked.Get("state"), "the state is the one that this browser was sent away with")
 	target, err := e.location()
 	w.check(err == nil && target.Path == "/profile", "the application took the code and leads to the page that was asked for")
 	page, err := w.user.open(w.app.url + "/profile")

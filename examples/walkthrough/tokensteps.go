@@ -1,12 +1,10 @@
 package main
 
 import (
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,7 +19,7 @@ func (w *walk) tokenPath() string {
 }
 
 func (w *walk) redeem() error {
-	e, found := w.toACP.last(w.tokenPath())
+	e, found := w.said.last(w.tokenPath())
 	if !found {
 		return errors.New("there was no token request")
 	}
@@ -37,12 +35,15 @@ func (w *walk) redeem() error {
 	w.check(e.method == http.MethodPost && form.Get("grant_type") == "authorization_code", "grant_type=authorization_code, in the body of a POST")
 	w.check(form.Get("code") == target.Query().Get("code"), "the code is the one from the callback")
 	w.check(len(form.Get("code_verifier")) >= 43, "the PKCE verifier is shown for the first time, and only here")
+	if w.hard != nil {
+		return w.proves(e, form)
+	}
 	w.check(strings.HasPrefix(e.header.Get("Authorization"), "Basic ") && !form.Has("client_secret"), "the client authenticates (client_secret_basic)")
 	return nil
 }
 
 func (w *walk) validate() error {
-	e, _ := w.toACP.last(w.tokenPath())
+	e, _ := w.said.last(w.tokenPath())
 	w.showResponse(e)
 	w.check(e.code == http.StatusOK, "code, client, redirect URI and verifier fit together: 200")
 	if err := json.Unmarshal([]byte(e.response), &w.tokens); err != nil {
@@ -58,29 +59,21 @@ func (w *walk) validate() error {
 	if err != nil {
 		return err
 	}
+	// Somebody who has the code, and the client's credentials, but not the verifier.
 	thief := w.tape("attacker")
-	form := url.Values{
-		"grant_type": {"authorization_code"}, "code": {target.Query().Get("code")},
-		"redirect_uri": {w.app.url + "/callback"}, "code_verifier": {rand.Text() + rand.Text()},
-	}
-	request, err := http.NewRequestWithContext(w.ctx, http.MethodPost, w.acp.Issuer+"/oauth2/token", strings.NewReader(form.Encode()))
+	client, err := w.client(thief)
 	if err != nil {
 		return err
 	}
-	request.SetBasicAuth(clientID, w.secret)
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	response, err := (&http.Client{Transport: thief}).Do(request)
+	_, flow, err := client.Authorize(w.ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		return err
-	}
+	flow.State = target.Query().Get("state")
+	_, err = client.Exchange(w.ctx, flow, target.Query())
 	refused, _ := thief.last(w.tokenPath())
 	w.show(refused)
-	w.check(response.StatusCode == http.StatusBadRequest && strings.Contains(string(body), `"invalid_grant"`), "ACP refuses: 400 invalid_grant")
+	w.check(err != nil && refused.code == http.StatusBadRequest && strings.Contains(refused.response, `"invalid_grant"`), "ACP refuses: 400 invalid_grant")
 	return nil
 }
 
@@ -95,15 +88,15 @@ func (w *walk) inspect() error {
 		return fmt.Errorf("ID token: %w", err)
 	}
 	w.claims("ID token", id)
-	sent, err := w.login.location()
-	if err != nil {
-		return err
-	}
 	audience, _ := access["aud"].([]any)
 	w.check(slices.Contains(audience, any(w.acp.Audience)), "the access token is for the API (aud)")
 	w.check(id["aud"] == clientID && id["iss"] == w.acp.Issuer && id["sub"] == "alice", "the ID token is for the application, and says who signed in")
-	w.check(id["nonce"] == sent.Query().Get("nonce"), "its nonce is the one from the authorize request")
-	w.check(w.tokens.Refresh != "" && w.tokens.Expires > 0 && strings.EqualFold(w.tokens.Type, "bearer"), "there is a refresh token, and the access token's lifetime is known")
+	w.check(id["nonce"] == w.asked.Get("nonce"), "its nonce is the one from the authorize request")
+	w.check(w.tokens.Refresh != "" && w.tokens.Expires > 0, "there is a refresh token, and the access token's lifetime is known")
+	if w.hard != nil {
+		return w.bound(access)
+	}
+	w.check(strings.EqualFold(w.tokens.Type, "bearer"), "the access token opens the API to whoever bears it")
 	return nil
 }
 
@@ -125,17 +118,20 @@ func (w *walk) call() error {
 	if err != nil {
 		return err
 	}
-	e, found := w.toAPI.last("/things")
+	e, found := w.said.last("/things")
 	if !found {
 		return errors.New("the API was not called: " + page.status)
 	}
 	w.showRequest(e)
+	if w.hard != nil {
+		return w.shows(e)
+	}
 	w.check(e.header.Get("Authorization") == "Bearer "+w.tokens.Access, "the token travels in the Authorization header")
 	return nil
 }
 
 func (w *walk) answer() error {
-	e, _ := w.toAPI.last("/things")
+	e, _ := w.said.last("/things")
 	w.showResponse(e)
 	w.check(e.code == http.StatusOK && strings.Contains(e.response, `"sub":"alice"`), "signature, issuer, audience, times and scope are right: the API answers alice")
 
@@ -151,15 +147,18 @@ func (w *walk) answer() error {
 	} {
 		w.variant(bad.name)
 		t := w.tape("attacker")
-		status, _, err := w.callAPI(w.ctx, t, bad.method, bad.token)
+		status, err := w.callAPI(w.ctx, t, bad.method, bad.token)
 		if err != nil {
 			return err
 		}
 		refused, _ := t.last("/things")
 		w.show(refused)
-		challenge := refused.responseHeader.Get("WWW-Authenticate")
-		w.check(status == bad.code && strings.HasPrefix(challenge, "Bearer ") &&
+		challenge := strings.Join(refused.responseHeader.Values("WWW-Authenticate"), ", ")
+		w.check(status == bad.code && (w.hard != nil || strings.HasPrefix(challenge, "Bearer ")) &&
 			strings.Contains(challenge, "error=") == (bad.error != "") && strings.Contains(challenge, bad.error), bad.text)
+	}
+	if w.hard != nil {
+		return w.stolen()
 	}
 	return nil
 }
