@@ -32,7 +32,8 @@
 //
 //   - There is no admin API, registration, CIBA, device or back-channel logout, and no
 //     grant but authorization_code and refresh_token. PAR, JAR, JARM, mTLS and DPoP are
-//     there with Options.FAPI2 alone, which has no form_post.
+//     there with Options.FAPI2 alone, which has no form_post, and whose userinfo takes no
+//     DPoP proof.
 //   - sub is the user's name, not a hash.
 //   - Consent is asked again at each login. With prompt=none a consent counts that the
 //     same client got before in the same sign-on session.
