@@ -110,6 +110,9 @@ func (c *Client) Authorize(ctx context.Context, o *AuthorizeOptions) (redirectUR
 	if o.Scopes != nil {
 		flow.Scopes = slices.Clone(o.Scopes)
 	}
+	if m.JWKSURI == "" && c.needsKeys(flow.Scopes) {
+		return "", nil, invalidResponse("metadata", "no jwks_uri")
+	}
 	if o.MaxAge != nil {
 		flow.MaxAge = new(int64(*o.MaxAge / time.Second))
 	}
@@ -132,6 +135,12 @@ func (c *Client) Authorize(ctx context.Context, o *AuthorizeOptions) (redirectUR
 	return redirectURL, flow, nil
 }
 
+// needsKeys reports whether the answers to a login are signed by the server's own keys. A server of
+// plain OAuth 2.0 signs none.
+func (c *Client) needsKeys(scopes []string) bool {
+	return c.secret == nil && (slices.Contains(scopes, "openid") || isJWTMode(c.config.ResponseMode))
+}
+
 // newPrefix joins the endpoint and what never changes.
 func (c *Client) newPrefix(m *Metadata) (*authorizePrefix, error) {
 	switch {
@@ -139,8 +148,6 @@ func (c *Client) newPrefix(m *Metadata) (*authorizePrefix, error) {
 		return nil, invalidResponse("metadata", "no authorization_endpoint")
 	case m.TokenEndpoint == "":
 		return nil, invalidResponse("metadata", "no token_endpoint")
-	case m.JWKSURI == "" && c.secret == nil:
-		return nil, invalidResponse("metadata", "no jwks_uri")
 	}
 	if err := c.judgeOffer(m); err != nil {
 		return nil, err

@@ -38,8 +38,11 @@ func New(config Config) (*Client, error) {
 	if config.RequestObject != nil {
 		config.RequestObject = new(*config.RequestObject)
 	}
+	if config.Certificate != nil {
+		config.Certificate = new(*config.Certificate)
+	}
 	pc := providerConfig{
-		issuer: config.Issuer, expected: config.ExpectedIssuer, clientID: config.ClientID, auth: config.Auth,
+		issuer: config.Issuer, expected: config.ExpectedIssuer, clientID: config.ClientID, auth: config.Auth, certificate: config.certificate(),
 		maxStale: config.MaxStale, rootCAs: config.RootCAs, transport: config.Transport, logger: config.Logger,
 	}
 	if err := errors.Join(pc.check(), config.check(), config.checkProfile()); err != nil {
@@ -65,6 +68,9 @@ func New(config Config) (*Client, error) {
 	}
 	if c.api == nil {
 		c.api = newTransport(config.RootCAs, nil)
+	}
+	if m := config.certificate(); m != nil {
+		c.api = m.on(c.api.(*http.Transport)) // checked before
 	}
 	if len(config.IDTokenAlgs) == 1 && isHMAC(config.IDTokenAlgs[0]) {
 		c.secret = []byte(sharedSecret(config.Auth))
@@ -101,6 +107,9 @@ func (c *Config) check() error {
 		if err := c.RequestObject.check(); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if err := c.checkCertificate(); err != nil {
+		errs = append(errs, err)
 	}
 	if err := c.DPoP.check(); err != nil {
 		errs = append(errs, err)
@@ -189,10 +198,11 @@ func printable(s string) bool {
 }
 
 // Config is a copy of the configuration, with the defaults of its times and sizes and the
-// demands of its Profile filled in, and without Auth, RequestObject, Decryption and DPoP.
+// demands of its Profile filled in, and without Auth, Certificate, RequestObject,
+// Decryption and DPoP.
 func (c *Client) Config() Config {
 	config := c.config
-	config.Auth, config.RequestObject, config.Decryption, config.DPoP = nil, nil, nil, nil
+	config.Auth, config.Certificate, config.RequestObject, config.Decryption, config.DPoP = nil, nil, nil, nil, nil
 	config.Scopes = slices.Clone(config.Scopes)
 	config.TrustedAudiences = slices.Clone(config.TrustedAudiences)
 	config.IDTokenAlgs = slices.Clone(config.IDTokenAlgs)
@@ -215,6 +225,9 @@ func (c *Client) Ready(ctx context.Context) error {
 		if _, err := c.encryptionKey(ctx); err != nil {
 			return err
 		}
+	}
+	if m.JWKSURI == "" && !c.needsKeys(c.config.Scopes) {
+		return nil
 	}
 	return c.provider.ready(ctx)
 }

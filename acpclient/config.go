@@ -39,6 +39,11 @@ type Config struct {
 	// bearer tokens.
 	DPoP *DPoP
 
+	// Certificate presents a client certificate beside an Auth of another kind, so that the server binds
+	// the client's tokens to it (RFC 8705 3), and to the APIs that HTTPClient calls. nil presents none, but
+	// that of an Auth which is MutualTLS itself.
+	Certificate *MutualTLS
+
 	// RedirectURL is the registered redirect URI, sent byte for byte. It is
 	// absolute, https (http on loopback), without fragment. "" leaves the parameter
 	// out, which ACP allows where exactly one is registered, but not in a pushed request.

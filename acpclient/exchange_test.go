@@ -528,3 +528,37 @@ func FuzzTokenResponse(f *testing.F) {
 type readCloser struct{ *bytes.Reader }
 
 func (readCloser) Close() error { return nil }
+
+// A server of plain OAuth 2.0 has no keys: who asks for nothing signed does not need them.
+func TestServerWithoutKeys(t *testing.T) {
+	for name, row := range map[string]struct {
+		scopes, options []string
+		mode            string
+		works           bool
+	}{
+		"plain OAuth":           {[]string{"accounts"}, nil, "", true},
+		"no scopes":             {nil, nil, "", true},
+		"openid":                {[]string{"openid"}, nil, "", false},
+		"openid, this time":     {[]string{"accounts"}, []string{"openid"}, "", false},
+		"without it, this time": {[]string{"openid"}, []string{"accounts"}, "", true},
+		"CB-38 a signed answer": {[]string{"accounts"}, nil, "jwt", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, nil, func(c *acpclient.Config) { c.Scopes, c.ResponseMode = row.scopes, row.mode })
+			r.OnMetadata(func(m map[string]any) { delete(m, "jwks_uri") })
+			if err := r.client.Ready(t.Context()); (err == nil) != (row.works == (row.options == nil)) {
+				t.Errorf("Ready: %v", err)
+			}
+			o := &acpclient.AuthorizeOptions{Scopes: row.options}
+			if !row.works {
+				_, _, err := r.client.Authorize(t.Context(), o)
+				r.fails(err, acpclient.ErrInvalidResponse, "metadata")
+				return
+			}
+			flow, callback := r.callback(o)
+			if tokens, err := r.client.Exchange(t.Context(), flow, callback); err != nil || tokens.AccessToken == "" {
+				t.Errorf("Exchange: %v", err)
+			}
+		})
+	}
+}

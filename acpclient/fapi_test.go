@@ -15,13 +15,17 @@ import (
 type fapiRig struct {
 	*rig
 	profile acpclient.Profile
-	dpop    bool // with private_key_jwt, or a certificate for both
-	nonces  bool
+	binding string
 }
+
+func (r *fapiRig) asserts() bool { return r.binding != byMTLS } // private_key_jwt
+
+func (r *fapiRig) certified() bool { return r.binding == byMTLS || r.binding == byBoth }
 
 // How tokens are bound, in the suite's words; with nonces the server demands its own in proofs.
 const (
 	byMTLS   = "mtls"
+	byBoth   = "private_key_jwt and mtls"
 	byDPoP   = "dpop"
 	byNonces = "dpop nonces"
 )
@@ -34,18 +38,20 @@ func newFAPI(t *testing.T, profile acpclient.Profile, edit func(*acpclient.Confi
 
 func newFAPIBound(t *testing.T, profile acpclient.Profile, binding string, edit func(*acpclient.Config), metadata func(map[string]any)) *fapiRig {
 	t.Helper()
-	dpop := binding != byMTLS
 	own, key := clientCertificate(t, "app", nil), acptest.NewKey("ES256")
 	client := acptest.Client{AuthMethod: acptest.AuthSelfSignedTLS, Certificate: own.Leaf, RequestKey: key.Public()}
-	if dpop {
-		client = acptest.Client{Key: key.Public(), RequestKey: key.Public(), DPoPBound: true}
+	if binding != byMTLS {
+		client = acptest.Client{Key: key.Public(), RequestKey: key.Public(), DPoPBound: binding != byBoth}
 	}
 	r := newRig(t, &acptest.Options{
 		MTLS: true, RequirePAR: true, IssParameter: true, AtHash: true, RequireRequestObject: profile == acpclient.FAPI2MessageSigning,
 		DPoPNonces: binding == byNonces, Client: client,
 	}, func(c *acpclient.Config) {
 		c.Profile, c.Auth = profile, acpclient.MutualTLS{Certificate: *own}
-		if dpop {
+		switch {
+		case binding == byBoth:
+			c.Auth, c.Certificate = acpclient.PrivateKeyJWT{Key: key.Signer()}, &acpclient.MutualTLS{Certificate: *own}
+		case binding != byMTLS:
 			c.Auth, c.DPoP = acpclient.PrivateKeyJWT{Key: key.Signer()}, &acpclient.DPoP{Key: acptest.NewKey("ES256").Signer()}
 		}
 		if profile == acpclient.FAPI2MessageSigning {
@@ -61,7 +67,7 @@ func newFAPIBound(t *testing.T, profile acpclient.Profile, binding string, edit 
 			metadata(m)
 		}
 	})
-	return &fapiRig{r, profile, dpop, binding == byNonces}
+	return &fapiRig{r, profile, binding}
 }
 
 // answers replaces a parameter of the authorization response, signed or not; "" takes it away.
@@ -235,7 +241,7 @@ func TestFAPIConformance(t *testing.T) {
 		for _, profile := range row.profiles {
 			bindings := row.bindings
 			if bindings == nil {
-				bindings = []string{byMTLS, byDPoP}
+				bindings = []string{byMTLS, byBoth, byDPoP}
 			}
 			for _, binding := range bindings {
 				t.Run(fmt.Sprintf("%s%s %s, %s, %s", prefix, row.name, row.id, profile, binding), func(t *testing.T) {
@@ -273,7 +279,7 @@ func (r *fapiRig) fapiLogin(ends, reason string) {
 	if len(query) != 2 || query.Get("client_id") == "" || query.Get("request_uri") == "" {
 		r.t.Errorf("the browser carried %v", query)
 	}
-	if r.nonces {
+	if r.binding == byNonces {
 		r.RotateNonce() // that of the pushed request is old by then
 	}
 	tokens, err := r.client.Exchange(ctx, flow, callback)
@@ -294,7 +300,7 @@ func (r *fapiRig) fapiLogin(ends, reason string) {
 	}
 	r.tokenSecrets(tokens)
 	asked := 1
-	if r.nonces {
+	if r.binding == byNonces {
 		r.RotateNonce()
 		asked = 2 // the first with an old nonce
 	}
@@ -309,7 +315,7 @@ func (r *fapiRig) fapiLogin(ends, reason string) {
 	r.tokenSecrets(tokens)
 	for _, e := range []acptest.Endpoint{acptest.PAREndpoint, acptest.TokenEndpoint} {
 		for _, req := range r.Requests(e) {
-			if (req.Certificate == nil) != r.dpop || req.Form.Has("client_assertion") != r.dpop {
+			if (req.Certificate != nil) != r.certified() || req.Form.Has("client_assertion") != r.asserts() {
 				r.t.Errorf("%s: certificate %t, form %v", e, req.Certificate != nil, req.Form)
 			}
 		}

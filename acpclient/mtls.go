@@ -19,8 +19,8 @@ import (
 
 // MutualTLS authenticates with a client certificate (RFC 8705 2): tls_client_auth when an
 // authority issued it, self_signed_tls_client_auth when the server knows the very
-// certificate. It is presented to the authorization server alone (and to an https proxy in
-// between that asks for one), and requests go to the addresses of the metadata's
+// certificate. It is presented to the authorization server (and to an https proxy in
+// between that asks for one), and to the APIs that Client.HTTPClient calls. Requests go to the addresses of the metadata's
 // mtls_endpoint_aliases where there are some. Config.Transport, if set, is an
 // *http.Transport without a client certificate: it is copied, not changed.
 type MutualTLS struct {
@@ -37,20 +37,50 @@ type MutualTLS struct {
 	GetClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 }
 
-func (m MutualTLS) check() error {
+func (m MutualTLS) check() error { return m.checkField("Auth") }
+
+// checkField reports what is wrong in a setting of this name.
+func (m MutualTLS) checkField(field string) error {
 	switch {
 	case m.GetClientCertificate != nil:
 		if len(m.Certificate.Certificate) > 0 || m.Certificate.PrivateKey != nil {
-			return mistake("Auth", "MutualTLS has both Certificate and GetClientCertificate")
+			return mistake(field, "MutualTLS has both Certificate and GetClientCertificate")
 		}
 		return nil
 	case len(m.Certificate.Certificate) == 0:
-		return mistake("Auth", "MutualTLS.Certificate is empty")
+		return mistake(field, "MutualTLS.Certificate is empty")
 	}
 	if err := usableCertificate(&m.Certificate); err != nil {
-		return mistake("Auth", "MutualTLS.Certificate %w", err)
+		return mistake(field, "MutualTLS.Certificate %w", err)
 	}
 	return nil
+}
+
+// ofAuth is the certificate of a way to authenticate; nil where that brings none.
+func ofAuth(a ClientAuth) *MutualTLS {
+	if m, ok := a.(MutualTLS); ok {
+		return &m
+	}
+	return nil
+}
+
+// certificate is the one that is presented; nil for none.
+func (c *Config) certificate() *MutualTLS {
+	if c.Certificate != nil {
+		return c.Certificate
+	}
+	return ofAuth(c.Auth)
+}
+
+// checkCertificate reports a mistake of Certificate.
+func (c *Config) checkCertificate() error {
+	switch {
+	case c.Certificate == nil:
+		return nil
+	case ofAuth(c.Auth) != nil:
+		return mistake("Certificate", "is set beside an Auth that is MutualTLS, which has its own")
+	}
+	return c.Certificate.checkField("Certificate")
 }
 
 // usableCertificate demands a key that can sign, and fits.
@@ -86,12 +116,7 @@ func (m MutualTLS) authenticate(c *credentials) error {
 // authorities says: a self-signed certificate is on none.
 type getClientCertificate func(*tls.CertificateRequestInfo) (*tls.Certificate, error)
 
-// clientCertificate is the certificate that a way to authenticate brings; nil for none.
-func clientCertificate(a ClientAuth) getClientCertificate {
-	m, ok := a.(MutualTLS)
-	if !ok {
-		return nil
-	}
+func (m *MutualTLS) get() getClientCertificate {
 	return func(info *tls.CertificateRequestInfo) (c *tls.Certificate, err error) {
 		defer func() { // on a goroutine of net/http's, where a panic would end the program
 			if p := recover(); p != nil {
@@ -152,18 +177,22 @@ type certified struct {
 	hosts       atomic.Pointer[map[string]bool] // of the endpoints where the client authenticates, or shows its tokens
 }
 
-// newCertified copies a checked transport.
-func newCertified(plain *http.Transport, get getClientCertificate, issuer *url.URL) *certified {
+func newCertified(plain *http.Transport, m *MutualTLS, issuer *url.URL) *certified {
+	return &certified{plain: plain, with: m.on(plain), issuerHost: issuer.Host}
+}
+
+// on is a copy of a checked transport, which presents the certificate.
+func (m *MutualTLS) on(plain *http.Transport) *http.Transport {
 	with := plain.Clone()
 	if with.TLSClientConfig == nil {
 		with.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	with.TLSClientConfig.GetClientCertificate = get
+	with.TLSClientConfig.GetClientCertificate = m.get()
 	with.TLSClientConfig.ClientSessionCache = nil // a session that is resumed is that of an earlier certificate, or of none
 	if with.TLSNextProto == nil && slices.Contains(with.TLSClientConfig.NextProtos, "h2") {
 		with.ForceAttemptHTTP2 = true // as the original, which offers it by itself
 	}
-	return &certified{plain: plain, with: with, issuerHost: issuer.Host}
+	return with
 }
 
 // RoundTrip picks by the host and its port.

@@ -62,11 +62,11 @@ func (c *Config) checkProfile() error {
 		d.contradicted("RedirectURL", "must be there, and https on loopback, too")
 	}
 	d.authentication(c.Auth, c.Issuer, c.ExpectedIssuer)
-	switch _, certificate := c.Auth.(MutualTLS); { // 5.3.3.1 (1)
+	switch { // 5.3.3.1 (1)
 	case c.DPoP != nil:
 		d.algs("DPoP", fapi2Alg(c.DPoP.Key, ""))
-	case !certificate:
-		d.contradicted("DPoP", "is nil, and Auth is not MutualTLS, so that access tokens are bound to nothing")
+	case c.certificate() == nil:
+		d.contradicted("DPoP", "is nil, and so is Certificate, and Auth is not MutualTLS, so that access tokens are bound to nothing")
 	}
 	d.algs("IDTokenAlgs", c.IDTokenAlgs...)
 	if r := c.RequestObject; r != nil {
@@ -208,8 +208,8 @@ func (c *Client) judgeProfile(m *Metadata) error {
 	case MutualTLS:
 		demand(share(m.TokenEndpointAuthMethodsSupported, []string{"tls_client_auth", "self_signed_tls_client_auth"}),
 			"token_endpoint_auth_methods_supported names neither tls_client_auth nor self_signed_tls_client_auth")
-		demand(says.BindsToCert || c.config.DPoP != nil, "tls_client_certificate_bound_access_tokens is not true")
 	}
+	demand(says.BindsToCert || c.config.DPoP != nil, "tls_client_certificate_bound_access_tokens is not true")
 	if c.config.DPoP != nil { // RFC 9449 5.1
 		alg := fapi2Alg(c.config.DPoP.Key, "")
 		demand(slices.Contains(says.ProofAlgs, alg), "dpop_signing_alg_values_supported does not name "+alg)

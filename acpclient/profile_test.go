@@ -128,7 +128,7 @@ func TestFAPIContradictions(t *testing.T) {
 		{"TX-30 the issuer, with a slash", func(c *acpclient.Config) {
 			c.Auth = acpclient.PrivateKeyJWT{Key: ec, Audience: "https://as.example/acme/demo/"}
 		}, "PrivateKeyJWT.Audience"},
-		{"CF-07 tokens bound to nothing", func(c *acpclient.Config) { c.Auth = acpclient.PrivateKeyJWT{Key: ec} }, "DPoP: is nil, and Auth is not MutualTLS"},
+		{"CF-07 tokens bound to nothing", func(c *acpclient.Config) { c.Auth = acpclient.PrivateKeyJWT{Key: ec} }, "DPoP: is nil, and so is Certificate, and Auth is not MutualTLS"},
 		{"DP-02 proofs by ES384", func(c *acpclient.Config) { c.DPoP = &acpclient.DPoP{Key: es384} }, "DPoP: ES384"},
 		{"ID-04 weak algorithm", func(c *acpclient.Config) { c.IDTokenAlgs = []string{"ES256", "RS256"} }, "IDTokenAlgs: RS256"},
 		{"AZ-16 request object by RS256", func(c *acpclient.Config) {

@@ -40,6 +40,7 @@ type providerConfig struct {
 	issuer, expected string
 	clientID         string
 	auth             ClientAuth
+	certificate      *MutualTLS // nil for none
 	maxStale         time.Duration
 	rootCAs          *x509.CertPool
 	transport        http.RoundTripper
@@ -70,7 +71,7 @@ func (c *providerConfig) check() error {
 	if c.rootCAs != nil && c.transport != nil {
 		errs = append(errs, mistake("RootCAs", "cannot be combined with Transport, which has its own"))
 	}
-	if clientCertificate(c.auth) != nil {
+	if c.certificate != nil {
 		errs = append(errs, checkCertifiable(c.transport))
 	}
 	return errors.Join(errs...)
@@ -93,8 +94,8 @@ func newProvider(c providerConfig) *provider {
 		p.guard = &dialGuard{issuerHost: issuerURL.Hostname()}
 		p.back.base = newTransport(c.rootCAs, p.guard)
 	}
-	if get := clientCertificate(c.auth); get != nil {
-		p.cert = newCertified(p.back.base.(*http.Transport), get, issuerURL)
+	if c.certificate != nil {
+		p.cert = newCertified(p.back.base.(*http.Transport), c.certificate, issuerURL)
 		p.back.base = p.cert
 	}
 	p.meta = &lazy[*Metadata]{

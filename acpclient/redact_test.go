@@ -37,7 +37,7 @@ func TestRedaction(t *testing.T) {
 	mutual := acpclient.MutualTLS{Certificate: tls.Certificate{Certificate: [][]byte{[]byte(canary)}, PrivateKey: canary}}
 	object := acpclient.RequestObject{Key: newSigner(t, "ES256"), KeyID: canary}
 	decryption := acpclient.Decryption{IDToken: true, Keys: []acpclient.DecryptionKey{{Key: newSigner(t, "ES256"), KeyID: canary}}}
-	config.Decryption = &decryption
+	config.Decryption, config.Certificate = &decryption, &mutual
 	values := map[string]any{
 		"Decryption": decryption, "*Decryption": &decryption, "DecryptionKey": decryption.Keys[0], "[]DecryptionKey": decryption.Keys,
 		"Tokens": tokens, "*Tokens": &tokens, "[]Tokens": []acpclient.Tokens{tokens}, "a struct with Tokens": struct{ T acpclient.Tokens }{tokens},

@@ -106,7 +106,7 @@ const (
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	config.Auth = settled(config.Auth)
 	pc := providerConfig{
-		issuer: config.Issuer, expected: config.ExpectedIssuer, clientID: config.ClientID, auth: config.Auth,
+		issuer: config.Issuer, expected: config.ExpectedIssuer, clientID: config.ClientID, auth: config.Auth, certificate: ofAuth(config.Auth),
 		maxStale: config.MaxStale, rootCAs: config.RootCAs, transport: config.Transport, logger: config.Logger,
 	}
 	if err := errors.Join(pc.check(), config.check(), config.checkProfile()); err != nil {

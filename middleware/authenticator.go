@@ -38,7 +38,6 @@ type Authenticator struct {
 	shelf        *shelf            // nil: sessions live in cookies
 	unstored     *unstored         // nil without shelf
 	roster       *roster           // nil without shelf
-	api          http.RoundTripper // for calls with a user's token
 }
 
 // New checks the configuration and returns an Authenticator, without any request. The
@@ -87,7 +86,6 @@ func New(client *acpclient.Client, config Config) (*Authenticator, error) {
 		a.unstored = newUnstored(a.shelf, clock, config.Logger)
 		a.refresher.shelf, a.refresher.lease, a.refresher.log = a.shelf, config.Lease, config.Logger
 	}
-	a.api = apiTransport(registered)
 	for i := range config.CookieKeys {
 		config.CookieKeys[i] = nil // derived keys are all that is needed from here on
 	}
