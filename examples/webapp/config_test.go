@@ -1,45 +1,17 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/acp-go/acp/examples/internal/apptest"
 )
-
-func randomKey() string {
-	b := make([]byte, 32)
-	rand.Read(b)
-	return base64.StdEncoding.EncodeToString(b)
-}
-
-func writeFile(t *testing.T, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "file.pem")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func pemFile(t *testing.T, kind string, der []byte, err error) string {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
-}
 
 // settings are a good configuration, changed by "NAME=value" pairs.
 func settings(changes ...string) []string {
@@ -48,7 +20,7 @@ func settings(changes ...string) []string {
 		"ACP_ISSUER=https://acp.example/demo/bank",
 		"ACP_CLIENT_ID=web",
 		"ACP_REDIRECT_URL=http://127.0.0.1:8080/callback",
-		"ACP_COOKIE_KEY=" + randomKey(),
+		"ACP_COOKIE_KEY=" + apptest.CookieKey(),
 		"ACP_LISTEN=127.0.0.1:0",
 	}, changes...)
 }
@@ -60,9 +32,9 @@ func TestWrongSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	smallKey := pemFile(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(small), nil)
+	smallKey := apptest.PEM(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(small))
 	zero := base64.StdEncoding.EncodeToString(make([]byte, 32))
-	good := randomKey()
+	good := apptest.CookieKey()
 	for name, row := range map[string]struct {
 		environ  []string
 		variable string
@@ -96,10 +68,10 @@ func TestWrongSettings(t *testing.T) {
 		"private_key_jwt without key":  {settings("ACP_CLIENT_AUTH=private_key_jwt"), "ACP_CLIENT_KEY"},
 		"private_key_jwt with secret":  {settings("ACP_CLIENT_AUTH=private_key_jwt", "ACP_CLIENT_SECRET="+canary), "ACP_CLIENT_SECRET"},
 		"key file missing":             {settings("ACP_CLIENT_AUTH=private_key_jwt", "ACP_CLIENT_KEY=/"+canary), "ACP_CLIENT_KEY"},
-		"key file without PEM":         {settings("ACP_CLIENT_AUTH=private_key_jwt", "ACP_CLIENT_KEY="+writeFile(t, canary)), "ACP_CLIENT_KEY"},
+		"key file without PEM":         {settings("ACP_CLIENT_AUTH=private_key_jwt", "ACP_CLIENT_KEY="+apptest.File(t, canary)), "ACP_CLIENT_KEY"},
 		"key too small":                {settings("ACP_CLIENT_AUTH=private_key_jwt", "ACP_CLIENT_KEY="+smallKey), "ACP_CLIENT_KEY"},
 		"CA file missing":              {settings("ACP_ROOT_CA=/" + canary), "ACP_ROOT_CA"},
-		"CA file without certificate":  {settings("ACP_ROOT_CA=" + writeFile(t, canary)), "ACP_ROOT_CA"},
+		"CA file without certificate":  {settings("ACP_ROOT_CA=" + apptest.File(t, canary)), "ACP_ROOT_CA"},
 		"cookie key missing":           {settings("ACP_COOKIE_KEY="), "ACP_COOKIE_KEY"},
 		"cookie key no base64":         {settings("ACP_COOKIE_KEY=" + canary + "!"), "ACP_COOKIE_KEY"},
 		"cookie key short":             {settings("ACP_COOKIE_KEY=" + base64.StdEncoding.EncodeToString([]byte(canary))), "ACP_COOKIE_KEY"},
@@ -156,42 +128,18 @@ func TestListenerInUse(t *testing.T) {
 
 func TestGoodSettings(t *testing.T) {
 	c, err := parse([]string{"ACP_ISSUER=", "ACP_CLIENT_SECRET=  ", "ACP_NONSENSE=", "HOME=/"})
-	if err != nil || c.issuer != "" || c.listen != "127.0.0.1:0" {
+	if err != nil || c.Issuer != "" || c.Listen != "127.0.0.1:0" {
 		t.Errorf("blank is not absent: %+v, %v", c, err)
 	}
-	first, second := randomKey(), randomKey()
+	first, second := apptest.CookieKey(), apptest.CookieKey()
 	c, err = parse(settings("ACP_COOKIE_KEY="+first+", "+second, "ACP_SCOPES= openid  things.read ", "ACP_LISTEN=", "ACP_RESPONSE_MODE=form_post"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.cookieKeys) != 2 || base64.StdEncoding.EncodeToString(c.cookieKeys[0]) != first {
+	if len(c.CookieKeys) != 2 || base64.StdEncoding.EncodeToString(c.CookieKeys[0]) != first {
 		t.Error("the newest cookie key is not the first")
 	}
-	if strings.Join(c.scopes, ",") != "openid,things.read" || c.listen != "127.0.0.1:8080" || c.auth != nil || c.development {
+	if strings.Join(c.Scopes, ",") != "openid,things.read" || c.Listen != "127.0.0.1:8080" || c.auth != nil || c.Development {
 		t.Errorf("%+v", c)
-	}
-}
-
-func TestKeyFiles(t *testing.T) {
-	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sec1, err := x509.MarshalECPrivateKey(ec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// openssl writes the curve's name before the key.
-	withParameters := writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte{6, 0}}))+
-		string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1})))
-	if _, err := readKey(withParameters); err != nil {
-		t.Error(err)
-	}
-	public, err := x509.MarshalPKIXPublicKey(ec.Public())
-	if _, err := readKey(pemFile(t, "PUBLIC KEY", public, err)); err == nil {
-		t.Error("a public key was taken")
-	}
-	if _, err := readKey(pemFile(t, "PRIVATE KEY", []byte(canary), nil)); err == nil || strings.Contains(err.Error(), canary) {
-		t.Errorf("a broken key: %v", err)
 	}
 }

@@ -42,12 +42,12 @@ func embed(c *config, app net.Addr, log *slog.Logger) (stop func(), err error) {
 	}
 	key := make([]byte, 32)
 	rand.Read(key)
-	c.issuer, c.clientID, c.auth = acp.Issuer, id, acpclient.Secret(secret)
-	c.redirectURL, c.afterLogout = base+"/callback", base+site.AfterLogout
-	c.scopes = []string{"openid", "profile", "offline_access", "things.read"}
-	c.cookieKeys = [][]byte{key}
-	c.apiURL = api + "/things"
-	c.development = true
+	c.Issuer, c.ClientID, c.auth = acp.Issuer, id, acpclient.Secret(secret)
+	c.RedirectURL, c.AfterLogout = base+"/callback", base+site.AfterLogout
+	c.Scopes = []string{"openid", "profile", "offline_access", "things.read"}
+	c.CookieKeys = [][]byte{key}
+	c.APIURL = api + "/things"
+	c.Development = true
 	return func() {
 		if err := errors.Join(stopAPI(), acp.Close()); err != nil {
 			log.Warn("the embedded servers did not end well", "error", err)

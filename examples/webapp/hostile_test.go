@@ -257,7 +257,7 @@ func TestAPIFailures(t *testing.T) {
 	length := 0
 	for name, api := range map[string]http.HandlerFunc{
 		"reset":    hangUp,
-		"too long": says(200, "text/plain", strings.Repeat("x", apiBodyLimit+1)),
+		"too long": says(200, "text/plain", strings.Repeat("x", 64<<10+1)),
 		"cut short": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, "x")

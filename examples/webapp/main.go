@@ -24,15 +24,15 @@ func main() { serve.Main(run) }
 // an authenticator around the application's own handlers.
 func login(c config, log *slog.Logger) (*acpclient.Client, *middleware.Authenticator, error) {
 	client, err := acpclient.New(acpclient.Config{
-		Issuer: c.issuer, ClientID: c.clientID, Auth: c.auth, RedirectURL: c.redirectURL,
-		Scopes: c.scopes, ResponseMode: c.responseMode, RootCAs: c.rootCAs, Logger: log,
+		Issuer: c.Issuer, ClientID: c.ClientID, Auth: c.auth, RedirectURL: c.RedirectURL,
+		Scopes: c.Scopes, ResponseMode: c.ResponseMode, RootCAs: c.RootCAs, Logger: log,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	auth, err := middleware.New(client, middleware.Config{
-		CookieKeys: c.cookieKeys, Store: c.store, Lease: c.lease, PostLogoutRedirectURL: c.afterLogout,
-		Development: c.development, Logger: log,
+		CookieKeys: c.CookieKeys, Store: c.Store, Lease: c.Lease, PostLogoutRedirectURL: c.AfterLogout,
+		Development: c.Development, Logger: log,
 	})
 	return client, auth, err
 }
@@ -47,7 +47,7 @@ func routes(c config, auth *middleware.Authenticator, log *slog.Logger) http.Han
 	users := http.NewServeMux()
 	users.HandleFunc("GET /profile", site.Profile)
 	users.HandleFunc("GET /api/me", site.Me)
-	users.HandleFunc("GET /api/call", newAPICaller(c, auth, log).call)
+	users.HandleFunc("GET /api/call", c.API(newAPICaller(c, auth, log).call))
 
 	// Without a method: a stranger gets 401 for any, and only users learn which there are.
 	mux := http.NewServeMux()

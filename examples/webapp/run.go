@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/acp-go/acp/examples/internal/env"
+	"github.com/acp-go/acp/examples/internal/rp"
 	"github.com/acp-go/acp/examples/internal/serve"
 	"github.com/acp-go/acp/examples/redis"
 )
@@ -21,16 +22,16 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "webapp: %v\n", err)
 		return serve.Misspelled
 	}
-	if c.store != nil {
+	if c.Store != nil {
 		redis.LogTo(log)
 	}
-	listener, status, err := serve.Listen(c.listen)
+	listener, status, err := serve.Listen(c.Listen)
 	if err != nil {
 		fmt.Fprintf(stderr, "webapp: %v\n", err)
 		return status
 	}
 	defer listener.Close()
-	if c.issuer == "" {
+	if c.Issuer == "" {
 		stop, err := embed(&c, listener.Addr(), log)
 		if err != nil {
 			fmt.Fprintf(stderr, "webapp: %v\n", err)
@@ -40,15 +41,15 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 	}
 	client, auth, err := login(c, log)
 	if err != nil {
-		fmt.Fprintf(stderr, "webapp: %v\n", env.Translate(err, variables))
+		fmt.Fprintf(stderr, "webapp: %v\n", env.Translate(err, rp.Variables))
 		return serve.Misspelled
 	}
 
-	if c.development {
+	if c.Development {
 		fmt.Fprintf(stdout, "The web application is at    http://%s/\nIts authorization server is  %s\nSign in as alice (password wonderland) or bob (password builder).\n",
-			listener.Addr(), c.issuer)
+			listener.Addr(), c.Issuer)
 	} else {
-		fmt.Fprintf(stdout, "The web application is at    http://%s/\nIts authorization server is  %s\n", listener.Addr(), c.issuer)
+		fmt.Fprintf(stdout, "The web application is at    http://%s/\nIts authorization server is  %s\n", listener.Addr(), c.Issuer)
 	}
 	closing, cancel := serve.Closing(ctx)
 	defer cancel()
@@ -57,7 +58,7 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 	closing, cancel = context.WithTimeout(closing, serve.EndTime) // it may end by itself
 	defer cancel()
 	// Sessions that are being refreshed come first: they need the client.
-	if err := errors.Join(auth.Close(closing), client.Close(closing), c.closeRedis()); err != nil {
+	if err := errors.Join(auth.Close(closing), client.Close(closing), c.Close()); err != nil {
 		log.Warn("calls to the authorization server were cut off at the end", "error", err)
 	}
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -183,8 +182,10 @@ func TestClientsBehindProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ecDER, ecErr := x509.MarshalECPrivateKey(ecKey)
-	edDER, edErr := x509.MarshalPKCS8PrivateKey(edKey)
+	ecDER, err := x509.MarshalECPrivateKey(ecKey)
+	if err != nil {
+		t.Fatal(err)
+	}
 	const jwt = "ACP_CLIENT_AUTH=private_key_jwt"
 	for name, row := range map[string]struct {
 		client  localacp.Client
@@ -194,9 +195,9 @@ func TestClientsBehindProxy(t *testing.T) {
 		"secret, basic":      {localacp.Client{Secret: "secret"}, []string{"ACP_CLIENT_SECRET=secret", "ACP_CLIENT_AUTH=client_secret_basic"}},
 		"secret, post":       {localacp.Client{Secret: "secret", AuthMethod: "client_secret_post"}, []string{"ACP_CLIENT_SECRET=secret", "ACP_CLIENT_AUTH=client_secret_post"}},
 		"public":             {localacp.Client{}, nil},
-		"key, PKCS 1":        {localacp.Client{PublicKey: rsaKey.Public()}, []string{jwt, "ACP_CLIENT_KEY=" + pemFile(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey), nil)}},
-		"key, SEC 1":         {localacp.Client{PublicKey: ecKey.Public()}, []string{jwt, "ACP_CLIENT_KEY=" + pemFile(t, "EC PRIVATE KEY", ecDER, ecErr)}},
-		"key, PKCS 8":        {localacp.Client{PublicKey: edPublic}, []string{jwt, "ACP_CLIENT_KEY=" + pemFile(t, "PRIVATE KEY", edDER, edErr)}},
+		"key, PKCS 1":        {localacp.Client{PublicKey: rsaKey.Public()}, []string{jwt, "ACP_CLIENT_KEY=" + apptest.PEM(t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(rsaKey))}},
+		"key, SEC 1":         {localacp.Client{PublicKey: ecKey.Public()}, []string{jwt, "ACP_CLIENT_KEY=" + apptest.PEM(t, "EC PRIVATE KEY", ecDER)}},
+		"key, PKCS 8":        {localacp.Client{PublicKey: edPublic}, []string{jwt, "ACP_CLIENT_KEY=" + apptest.KeyFile(t, edKey)}},
 		"form_post":          {localacp.Client{}, []string{"ACP_RESPONSE_MODE=form_post"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -238,7 +239,7 @@ func TestCallRefreshesAndShowsTheAPI(t *testing.T) {
 		defer mu.Unlock()
 		respond = f
 	}
-	ca := writeFile(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})))
+	ca := apptest.PEM(t, "CERTIFICATE", api.Certificate().Raw)
 
 	front, aim := proxy(t)
 	// Access tokens live for one second.
@@ -274,7 +275,7 @@ func TestCallRefreshesAndShowsTheAPI(t *testing.T) {
 	if called := callAPI(t, a, app); called.Status != http.StatusFound {
 		t.Errorf("a redirect of the API: %+v", called)
 	}
-	answerWith(func(w http.ResponseWriter) { _, _ = io.WriteString(w, strings.Repeat("x", apiBodyLimit+1)) })
+	answerWith(func(w http.ResponseWriter) { _, _ = io.WriteString(w, strings.Repeat("x", 64<<10+1)) })
 	if p := a.fetch(app.base + "/api/call"); p.StatusCode != http.StatusBadGateway || p.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("an answer too long: status %d, %s", p.StatusCode, p.text)
 	}

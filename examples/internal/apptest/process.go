@@ -3,7 +3,7 @@ package apptest
 import (
 	"bufio"
 	"context"
-	"io"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -30,6 +30,7 @@ func Main(m *testing.M, program func()) {
 // Process is the program as a process of its own.
 type Process struct {
 	URL    string // where it serves
+	Stdout *Output
 	Stderr *Output
 	cmd    *exec.Cmd
 }
@@ -44,7 +45,7 @@ func command(ctx context.Context, environ []string) *exec.Cmd {
 // Start starts the program, and waits until it says where it is. It ends with the test.
 func Start(t *testing.T, environ ...string) *Process {
 	t.Helper()
-	p := &Process{Stderr: &Output{}, cmd: command(t.Context(), environ)}
+	p := &Process{Stdout: &Output{}, Stderr: &Output{}, cmd: command(t.Context(), environ)}
 	p.cmd.Stderr = p.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -54,13 +55,18 @@ func Start(t *testing.T, environ ...string) *Process {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
-	for address := regexp.MustCompile(`http://[0-9.:]+`); p.URL == ""; {
+	for address := regexp.MustCompile(`https?://[0-9.:]+`); p.URL == ""; {
 		if !lines.Scan() {
 			t.Fatalf("it does not say where it is: %v\n%s", lines.Err(), p.Stderr)
 		}
+		fmt.Fprintln(p.Stdout, lines.Text())
 		p.URL = address.FindString(lines.Text())
 	}
-	go func() { _, _ = io.Copy(io.Discard, out) }() // ends with the process
+	go func() { // ends with the process
+		for lines.Scan() {
+			fmt.Fprintln(p.Stdout, lines.Text())
+		}
+	}()
 	return p
 }
 
@@ -87,7 +93,8 @@ func EndsWhenIdle(t *testing.T, ask func(t *testing.T, base string)) {
 			for range 3 {
 				p := Start(t)
 				// A connection that was opened in advance must not hold the end up.
-				idle, err := net.Dial("tcp", strings.TrimPrefix(p.URL, "http://"))
+				_, host, _ := strings.Cut(p.URL, "://")
+				idle, err := net.Dial("tcp", host)
 				if err != nil {
 					t.Fatal(err)
 				}
