@@ -14,15 +14,20 @@ import (
 	"github.com/acp-go/acp/examples/localacp"
 )
 
-// embed starts a server of FAPI 2.0 and the API of examples/api, and says how to use them. The application
-// is at address. The returned function stops both.
-func embed(address net.Addr, authority *throwaway.Authority, own *tls.Certificate, log *slog.Logger) (c config, stop func() error, err error) {
-	base, id := "https://"+address.String(), "hardened"
-	key, err1 := throwaway.Key()
-	dpopKey, err2 := throwaway.Key()
-	listener, err3 := net.Listen("tcp", "127.0.0.1:0")
-	if err := errors.Join(err1, err2, err3); err != nil {
-		return config{}, nil, err
+// embed starts a server of FAPI 2.0 and the API of examples/api in this process, and sets c to use them. The
+// returned function stops both. authority is who signed the certificates of all three, in DER.
+func embed(c *config, app net.Addr, log *slog.Logger) (stop func(), authority []byte, err error) {
+	ca, err := throwaway.NewAuthority()
+	if err != nil {
+		return nil, nil, err
+	}
+	base, id := "https://"+app.String(), "hardened"
+	own, err1 := ca.Loopback()
+	key, err2 := throwaway.Key()
+	dpopKey, err3 := throwaway.Key()
+	listener, err4 := net.Listen("tcp", "127.0.0.1:0")
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return nil, nil, err
 	}
 	api := "https://" + listener.Addr().String()
 	acp, err := localacp.Start(localacp.Options{
@@ -34,22 +39,28 @@ func embed(address net.Addr, authority *throwaway.Authority, own *tls.Certificat
 		}},
 	})
 	if err != nil {
-		return config{}, nil, errors.Join(err, listener.Close())
+		return nil, nil, errors.Join(err, listener.Close())
 	}
 	secured := tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{*own}, MinVersion: tls.VersionTLS12})
 	stopAPI, err := things.Start(secured, acpclient.VerifierConfig{
 		Profile: acpclient.FAPI2Security,
-		Issuer:  acp.Issuer, Audience: api, RootCAs: authority.Pool(), Logger: log,
+		Issuer:  acp.Issuer, Audience: api, RootCAs: ca.Pool(), Logger: log,
 	})
 	if err != nil {
-		return config{}, nil, errors.Join(err, secured.Close(), acp.Close())
+		return nil, nil, errors.Join(err, secured.Close(), acp.Close())
 	}
+	c.profile = acpclient.FAPI2Security
+	c.auth, c.dpop = acpclient.PrivateKeyJWT{Key: key}, &acpclient.DPoP{Key: dpopKey}
+	c.Issuer, c.ClientID, c.own = acp.Issuer, id, own
+	c.RedirectURL, c.AfterLogout = base+"/callback", base+site.AfterLogout
+	c.Scopes = []string{"openid", "profile", "offline_access", "things.read"}
 	cookieKey := make([]byte, 32)
 	rand.Read(cookieKey)
-	return config{
-		issuer: acp.Issuer, clientID: id, key: key, dpopKey: dpopKey,
-		redirectURL: base + "/callback", afterLogout: base + site.AfterLogout,
-		scopes:     []string{"openid", "profile", "offline_access", "things.read"},
-		cookieKeys: [][]byte{cookieKey}, apiURL: api + "/things", rootCAs: authority.Pool(),
-	}, func() error { return errors.Join(stopAPI(), acp.Close()) }, nil
+	c.CookieKeys = [][]byte{cookieKey}
+	c.APIURL, c.RootCAs, c.Development = api+"/things", ca.Pool(), true
+	return func() {
+		if err := errors.Join(stopAPI(), acp.Close()); err != nil {
+			log.Warn("the embedded servers did not end well", "error", err)
+		}
+	}, ca.Certificate(), nil
 }

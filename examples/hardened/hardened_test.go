@@ -168,12 +168,3 @@ func TestHardened(t *testing.T) {
 		t.Errorf("log:\n%s", log)
 	}
 }
-
-func TestSettings(t *testing.T) {
-	for _, setting := range []string{"ACP_ISSUER=https://as.example", "ACP_CLIENT_ID=x", "ACP_LISTEN=0.0.0.0:0", "ACP_LISTEN=x"} {
-		var out, errs bytes.Buffer
-		if status := run(t.Context(), []string{setting}, &out, &errs); status != serve.Misspelled || !strings.Contains(errs.String(), "ACP_") || out.Len() > 0 {
-			t.Errorf("%s: status %d, %s", setting, status, errs.String())
-		}
-	}
-}

@@ -1,16 +1,15 @@
-// Command hardened is the web application of examples/webapp as a client of FAPI 2.0. It
-// brings along its authorization server and its API, all over TLS, with keys and certificates that
-// it makes at its start and throws away at its end:
+// Command hardened is the web application of examples/webapp as a client of FAPI 2.0.
+//
+// Without any configuration it brings along its authorization server and its API, all over TLS, with keys
+// and certificates that it makes at its start and throws away at its end:
 //
 //	go run ./examples/hardened
 //
-// and prints where to look. The part that matters to a reader is the function login.
+// and prints where to look. With ACP_ISSUER it uses that server; config.go lists the variables. The part that
+// matters to a reader is the function login.
 package main
 
 import (
-	"crypto"
-	"crypto/x509"
-	"io"
 	"log/slog"
 	"net/http"
 
@@ -22,42 +21,30 @@ import (
 
 func main() { serve.Main(run) }
 
-// config is what embed makes.
-type config struct {
-	issuer, clientID         string
-	key, dpopKey             crypto.Signer
-	redirectURL, afterLogout string
-	scopes                   []string
-	cookieKeys               [][]byte
-	apiURL                   string
-	rootCAs                  *x509.CertPool
-}
-
-// login is that of examples/webapp, but for its first two lines: instead of a client
-// secret there are a profile and two keys.
+// login is that of examples/webapp, but for its first line: there are a profile, and keys.
 func login(c config, log *slog.Logger) (*acpclient.Client, *middleware.Authenticator, error) {
 	client, err := acpclient.New(acpclient.Config{
-		Profile: acpclient.FAPI2Security,
-		Auth:    acpclient.PrivateKeyJWT{Key: c.key}, DPoP: &acpclient.DPoP{Key: c.dpopKey},
-		Issuer: c.issuer, ClientID: c.clientID, RedirectURL: c.redirectURL,
-		Scopes: c.scopes, RootCAs: c.rootCAs, Logger: log,
+		Profile: c.profile, DPoP: c.dpop, RequestObject: c.requestObject,
+		Issuer: c.Issuer, ClientID: c.ClientID, Auth: c.auth, RedirectURL: c.RedirectURL,
+		Scopes: c.Scopes, ResponseMode: c.ResponseMode, RootCAs: c.RootCAs, Logger: log,
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	auth, err := middleware.New(client, middleware.Config{
-		CookieKeys: c.cookieKeys, PostLogoutRedirectURL: c.afterLogout, Development: true, Logger: log,
+		CookieKeys: c.CookieKeys, Store: c.Store, Lease: c.Lease, PostLogoutRedirectURL: c.AfterLogout,
+		Development: c.Development, Logger: log,
 	})
 	return client, auth, err
 }
 
 // routes are those of examples/webapp.
-func routes(c config, auth *middleware.Authenticator) http.Handler {
+func routes(c config, auth *middleware.Authenticator, log *slog.Logger) http.Handler {
 	protected := func(h http.HandlerFunc) http.Handler { return auth.RequireSession(h) }
 	mux := http.NewServeMux()
 	mux.Handle("/profile", protected(site.Profile))
 	mux.Handle("/api/me", protected(site.Me))
-	mux.Handle("/api/call", protected(func(w http.ResponseWriter, r *http.Request) { call(w, r, c.apiURL) }))
+	mux.Handle("/api/call", protected(c.API(caller(c, auth, log))))
 	mux.Handle(site.AfterLogout, auth.PostLogout(http.HandlerFunc(site.Goodbye)))
 	mux.HandleFunc("/healthz", serve.Health)
 	mux.Handle("/{$}", auth.LoadSession(http.HandlerFunc(site.Home)))
@@ -65,27 +52,20 @@ func routes(c config, auth *middleware.Authenticator) http.Handler {
 	return serve.Exactly(auth.Handler(mux))
 }
 
-// call asks the API as the user. The client proves that it has the token's key, which is no
-// matter of the application's.
-func call(w http.ResponseWriter, r *http.Request, apiURL string) {
-	request, err := http.NewRequestWithContext(r.Context(), http.MethodGet, apiURL, nil)
-	if err != nil {
-		http.Error(w, "the API has no address", http.StatusInternalServerError)
-		return
+// caller asks the API as the user. That the client has the token's key is proven by HTTPClient, and that it
+// has the token's certificate by the connection, which is the application's own.
+func caller(c config, auth *middleware.Authenticator, log *slog.Logger) http.HandlerFunc {
+	certified := c.BearerClient(c.certificate)
+	return func(w http.ResponseWriter, r *http.Request) {
+		session := middleware.SessionFromContext(r.Context())
+		token, err := session.AccessToken(r.Context())
+		switch {
+		case err != nil:
+			auth.WriteError(w, r, err)
+		case c.dpop != nil:
+			c.ShowAPI(w, r, session.HTTPClient(), "", log)
+		default:
+			c.ShowAPI(w, r, certified, token, log)
+		}
 	}
-	response, err := middleware.SessionFromContext(r.Context()).HTTPClient().Do(request)
-	if err != nil {
-		http.Error(w, "the API cannot be reached", http.StatusBadGateway)
-		return
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
-	if err != nil {
-		http.Error(w, "the API did not finish its answer", http.StatusBadGateway)
-		return
-	}
-	serve.JSON(w, http.StatusOK, struct {
-		Status int    `json:"status"`
-		Body   string `json:"body"`
-	}{response.StatusCode, string(body)})
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/acp-go/acp/examples/internal/env"
 	"github.com/acp-go/acp/examples/internal/serve"
-	"github.com/acp-go/acp/examples/internal/throwaway"
+	"github.com/acp-go/acp/examples/redis"
 )
 
 // run is main with everything that main gets from the system. It blocks until ctx is
@@ -22,56 +22,58 @@ func run(ctx context.Context, environ []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "hardened: %v\n", err)
 		return status
 	}
-	settings, err := env.Read(environ)
-	if err == nil && !settings.Embedded() {
-		err = env.Mistake("ACP_ISSUER", "is not a setting of this program, which brings its own authorization server")
-	}
+	c, err := parse(environ)
 	if err != nil {
 		return fail(serve.Misspelled, err)
 	}
-	address, err := settings.Listen("")
-	if err != nil {
-		return fail(serve.Misspelled, err)
+	if c.Store != nil {
+		redis.LogTo(log)
 	}
-	listener, status, err := serve.Listen(address)
+	listener, status, err := serve.Listen(c.Listen)
 	if err != nil {
 		return fail(status, err)
 	}
 	defer listener.Close()
-	authority, err := throwaway.NewAuthority()
-	if err != nil {
-		return fail(serve.Failed, err)
-	}
-	own, err := authority.Loopback()
-	if err != nil {
-		return fail(serve.Failed, err)
-	}
-	c, stop, err := embed(listener.Addr(), authority, own, log)
-	if err != nil {
-		return fail(serve.Failed, err)
+	var authority []byte // of the embedded servers' certificates
+	if c.Issuer == "" {
+		var stop func()
+		if stop, authority, err = embed(&c, listener.Addr(), log); err != nil {
+			return fail(serve.Failed, err)
+		}
+		defer stop()
 	}
 	client, auth, err := login(c, log)
 	if err != nil {
-		return fail(serve.Failed, errors.Join(err, stop()))
+		return fail(serve.Misspelled, env.Translate(err, variables))
+	}
+	if c.passing {
+		log.Info("access tokens are bound to a key that ends with this process; ACP_DPOP_KEY would keep it")
 	}
 
-	fmt.Fprintf(stdout, "The web application is at    https://%s/\nIts authorization server is  %s\nSign in as alice (password wonderland) or bob (password builder).\n",
-		listener.Addr(), c.issuer)
-	fmt.Fprintf(stdout, "Your browser warns of both, whose certificates are thrown away at the end. They are signed by:\n%s",
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Certificate()}))
+	scheme := "http"
+	if c.own != nil {
+		scheme = "https"
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{*c.own}, MinVersion: tls.VersionTLS12})
+	}
+	fmt.Fprintf(stdout, "The web application is at    %s://%s/\nIts authorization server is  %s\n", scheme, listener.Addr(), c.Issuer)
+	if authority != nil {
+		fmt.Fprintf(stdout, "Sign in as alice (password wonderland) or bob (password builder).\n"+
+			"Your browser warns of both, whose certificates are thrown away at the end. They are signed by:\n%s",
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority}))
+	}
 	closing, cancel := serve.Closing(ctx)
 	defer cancel()
-	secured := tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{*own}, MinVersion: tls.VersionTLS12})
-	err = serve.Until(ctx, secured, routes(c, auth), log)
+	err = serve.Until(ctx, listener, routes(c, auth, log), log)
 
 	closing, cancel = context.WithTimeout(closing, serve.EndTime) // it may end by itself
 	defer cancel()
 	// Sessions that are being refreshed come first: they need the client.
-	if err := errors.Join(auth.Close(closing), client.Close(closing), stop()); err != nil {
-		log.Warn("not everything ended well", "error", err)
+	if err := errors.Join(auth.Close(closing), client.Close(closing), c.Close()); err != nil {
+		log.Warn("calls to the authorization server were cut off at the end", "error", err)
 	}
 	if err != nil {
-		return fail(serve.Failed, err)
+		log.Error("the end was not clean", "error", err)
+		return serve.Failed
 	}
 	return serve.OK
 }
