@@ -310,26 +310,3 @@ func TestSecureImpostors(t *testing.T) {
 		})
 	}
 }
-
-type seenRequest struct {
-	Path                string
-	Mutual, Certificate bool
-}
-
-func seenBySecure(t *testing.T, issuer string, trusted *x509.CertPool) (seen []seenRequest) {
-	t.Helper()
-	u, err := url.Parse(issuer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, DisableKeepAlives: true}
-	res, err := (&http.Client{Transport: transport, Timeout: patience}).Get("https://" + u.Host + "/seen")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(&seen); err != nil {
-		t.Fatalf("%v, %v", seen, err)
-	}
-	return seen
-}

@@ -1,14 +1,16 @@
 // The same library over TLS, with what its financial profiles add: pushed authorization
-// requests, request objects, signed and encrypted answers, and a second port that asks for
-// client certificates.
+// requests, request objects, signed and encrypted answers, tokens that are bound to a DPoP key or to a
+// certificate, and a second port that asks for client certificates.
 //
 // It reads one line of JSON from standard input:
 //   {"path": "/tenant/workspace", "cert": "PEM", "key": "PEM", "clientCA": "PEM", "clients": [...],
-//    "requirePAR": true, "requireRequestObject": true}
+//    "requirePAR": true, "requireRequestObject": true, "requireNonce": true, "fapi": true,
+//    "resources": {"https://api.example": "jwt", "https://other.example": "opaque"}}
 // listens on two loopback ports, writes {"issuer": "..."} as one line to standard output, and
 // ends when standard input closes. GET /seen, outside of the issuer's path, says of each request to
-// which port it came and how it authenticated.
-import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+// which port it came, what it carried, and how it was answered. With requireNonce each DPoP proof needs
+// a nonce of the server; with fapi all clients are held to FAPI 2.0.
+import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
 import { createServer } from 'node:https';
 import { createInterface } from 'node:readline';
 
@@ -19,7 +21,7 @@ URL.parse ??= (input, base) => {
     return null;
   }
 };
-const { Provider } = await import('oidc-provider');
+const { Provider, errors } = await import('oidc-provider');
 const { Memory } = await import('./memory.mjs');
 
 const lines = createInterface({ input: process.stdin });
@@ -31,7 +33,7 @@ const listening = (server) => new Promise((done) => server.listen(0, '127.0.0.1'
 const algs = ['RSA-OAEP', 'RSA-OAEP-256', 'ECDH-ES', 'ECDH-ES+A128KW', 'ECDH-ES+A256KW'];
 const encs = ['A128GCM', 'A256GCM', 'A128CBC-HS256', 'A256CBC-HS512'];
 
-async function start({ path, cert, key, clientCA, clients, requirePAR, requireRequestObject }) {
+async function start({ path, cert, key, clientCA, clients, requirePAR, requireRequestObject, requireNonce, fapi, resources = {} }) {
   let handle;
   const seen = [];
   const serve = (req, res) => handle(req, res);
@@ -51,7 +53,7 @@ async function start({ path, cert, key, clientCA, clients, requirePAR, requireRe
   const provider = new Provider(issuer, {
     adapter: Memory,
     clients,
-    clientDefaults: { authorization_signed_response_alg: 'ES256' },
+    clientDefaults: { authorization_signed_response_alg: 'ES256', introspection_signed_response_alg: 'ES256' },
     jwks: {
       keys: [
         keyOf('P-256', { use: 'sig', alg: 'ES256', kid: 'interop' }),
@@ -74,8 +76,21 @@ async function start({ path, cert, key, clientCA, clients, requirePAR, requireRe
       jwtUserinfo: { enabled: true },
       pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: requirePAR },
       requestObjects: { enabled: true, requireSignedRequestObject: requireRequestObject },
+      dPoP: { enabled: true, ...(requireNonce && { nonceSecret: randomBytes(32), requireNonce: () => true }) },
+      fapi: fapi ? { enabled: true, profile: '2.0' } : { enabled: false },
+      jwtIntrospection: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        useGrantedResource: () => true,
+        defaultResource: (_ctx, _client, granted) => granted,
+        getResourceServerInfo: (_, indicator) => {
+          if (!resources[indicator]) throw new errors.InvalidTarget();
+          return { scope: 'things.read', audience: indicator, accessTokenFormat: resources[indicator], jwt: { sign: { alg: 'ES256' } } };
+        },
+      },
       mTLS: {
         enabled: true,
+        certificateBoundAccessTokens: true,
         selfSignedTlsClientAuth: true,
         tlsClientAuth: true,
         getCertificate: certificate,
@@ -94,13 +109,15 @@ async function start({ path, cert, key, clientCA, clients, requirePAR, requireRe
       },
       mtls_issuer: alias(''),
     },
-    clientAuthMethods: ['client_secret_basic', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
+    clientAuthMethods: ['client_secret_basic', 'client_secret_jwt', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth', 'none'],
     enabledJWA: {
       idTokenSigningAlgValues: ['ES256'],
       clientAuthSigningAlgValues: ['HS256', 'HS384', 'HS512', 'ES256', 'PS256'],
       requestObjectSigningAlgValues: ['ES256', 'PS256'],
       requestObjectEncryptionAlgValues: algs,
       requestObjectEncryptionEncValues: encs,
+      dPoPSigningAlgValues: ['ES256', 'PS256', 'EdDSA'],
+      introspectionSigningAlgValues: ['ES256'],
       userinfoSigningAlgValues: ['ES256'],
       authorizationSigningAlgValues: ['ES256'],
       idTokenEncryptionAlgValues: algs,
@@ -124,6 +141,10 @@ async function start({ path, cert, key, clientCA, clients, requirePAR, requireRe
   for (const event of ['authorization.error', 'grant.error', 'userinfo.error', 'revocation.error', 'pushed_authorization_request.error']) {
     provider.on(event, (_, err) => console.error(event, err.error, err.error_description, err.error_detail ?? '', err.cause ?? ''));
   }
+  provider.use(async (ctx, next) => {
+    await next();
+    Object.assign(ctx.req.seen, { status: ctx.status, parameters: { ...ctx.query, ...ctx.oidc?.body } });
+  });
   const answer = provider.callback();
   handle = (req, res) => {
     if (req.url === '/seen') {
@@ -137,7 +158,11 @@ async function start({ path, cert, key, clientCA, clients, requirePAR, requireRe
     req.originalUrl = req.url;
     req.url = req.url.slice(path.length);
     const mutualTLS = req.socket.localPort === mutualPort;
-    seen.push({ path: req.url.split('?')[0], mutual: mutualTLS, certificate: mutualTLS && Boolean(req.socket.getPeerCertificate()?.raw) });
+    req.seen = {
+      path: req.url.split('?')[0], method: req.method, mutual: mutualTLS, certificate: mutualTLS && Boolean(req.socket.getPeerCertificate()?.raw),
+      tls: req.socket.getProtocol(), scheme: req.headers.authorization?.split(' ')[0] ?? '', proof: req.headers.dpop ?? '',
+    };
+    seen.push(req.seen);
     answer(req, res);
   };
   console.log(JSON.stringify({ issuer }));
