@@ -218,11 +218,14 @@ func TestSecureCertificateBound(t *testing.T) {
 				header := func(scheme string) http.Header {
 					return http.Header{"Authorization": {scheme + " " + tokens.AccessToken}}
 				}
-				want(t, f.certified(t, own), api.request(t, http.MethodGet, "/things", header("Bearer")), 200, "alice")
+				want(t, f.certified(t, own), api.request(t, http.MethodGet, "/things", header("Bearer")), 200, "alice")                          // MT-01
 				want(t, f.certified(t, other), api.request(t, http.MethodGet, "/things", header("Bearer")), 401, `Bearer error="invalid_token"`) // MT-02
-				want(t, f.certified(t), api.request(t, http.MethodGet, "/things", header("Bearer")), 401, `Bearer error="invalid_token"`)
-				want(t, f.certified(t, own), api.request(t, http.MethodGet, "/things", header("DPoP")), 401, `error="invalid_token"`) // DP-02
+				want(t, f.certified(t), api.request(t, http.MethodGet, "/things", header("Bearer")), 401, `Bearer error="invalid_token"`)        // MT-02
+				want(t, f.certified(t, own), api.request(t, http.MethodGet, "/things", header("DPoP")), 401, `error="invalid_token"`)            // DP-02
 			}
+			// Our client shows its certificate to the server alone.
+			uncertified := client.HTTPClient(client.TokenSource(t.Context(), fresh, nil))
+			want(t, uncertified, api.request(t, http.MethodGet, "/things", http.Header{}), 401, `Bearer error="invalid_token"`) // MT-09
 			n := len(f.seen(t, 0))
 			tokens = f.login(t, client, "")
 			if err := client.UserInfo(t.Context(), tokens, new(any)); err != nil {
