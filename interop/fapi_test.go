@@ -151,8 +151,9 @@ func (f *financial) judge(t *testing.T, s seenRequest, mutual, byKey, signs bool
 			demand(header["alg"] == "ES256" && header["typ"] == "oauth-authz-req+jwt" && claims["aud"] == f.issuer, "Message Signing 5.3.2 the request object")
 			request = claims
 		}
+		redirect, _ := request["redirect_uri"].(string)
 		demand(request["response_type"] == "code" && request["code_challenge_method"] == "S256" && request["nonce"] != nil && request["state"] != nil &&
-			request["redirect_uri"] == "https://app.example/callback", "5.3.3.2 the authorization request")
+			strings.HasPrefix(redirect, "https://"), "5.3.3.2 the authorization request")
 		demand((request["dpop_jkt"] != nil) == byKey, "DP-21 dpop_jkt")
 		demand((request["response_mode"] == "jwt") == signs, "Message Signing 5.4.2 JARM")
 	case "/oauth2/token":
