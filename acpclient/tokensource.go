@@ -84,8 +84,8 @@ func ended(err error) bool {
 // header alone (RFC 6750 2.1), with a DPoP proof where it is bound to Config.DPoP, and follows a redirect only within its origin, so that the
 // token reaches nobody else. It is sent over https alone, and over http to loopback (RFC 6750 5.3). Requests
 // end after 30 s. It trusts Config.RootCAs, or uses Config.Transport; all clients of a Client share
-// their connections. It shows no client certificate: for a token that is bound to that of MutualTLS
-// (RFC 8705 3) make an http.Client with the certificate, and set the header yourself.
+// their connections. An API that asks for a client certificate is shown that of Config.Certificate, or of an Auth
+// that is MutualTLS: a token may be bound to it (RFC 8705 3).
 func (c *Client) HTTPClient(src oauth2.TokenSource) *http.Client {
 	return &http.Client{
 		Transport: &bearerTransport{base: c.api, source: src, dpop: c.back.dpop},

@@ -19,8 +19,7 @@ const (
 // connection that shows the certificate of acpclient.Config where there is one, over https, or over http to loopback. What AccessToken
 // says of goroutines and of the response holds here, too. It follows redirects only within the first request's
 // origin, so that the token reaches nobody else. Requests end after 30 s. It trusts
-// acpclient.Config.RootCAs, or uses its Transport, and shows no client certificate, as acpclient.Client.HTTPClient.
-// Errors are those of AccessToken, wrapped in *url.Error.
+// acpclient.Config.RootCAs, or uses its Transport. Errors are those of AccessToken, wrapped in *url.Error.
 func (s *Session) HTTPClient() *http.Client {
 	return &http.Client{
 		Transport: &userTransport{session: s},

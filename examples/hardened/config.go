@@ -17,11 +17,11 @@ import (
 //
 //	ACP_PROFILE        fapi2-security (the default), fapi2-message-signing
 //	ACP_CLIENT_AUTH    private_key_jwt (the default), tls_client_auth, self_signed_tls_client_auth
-//	ACP_CLIENT_KEY     PEM file with the client's key, which signs assertions and request objects, and is
-//	                   that of the certificate
+//	ACP_CLIENT_KEY     PEM file with the client's key, which signs assertions and request objects
 //	ACP_CLIENT_KEY_ID  its kid at the server; absent: none is sent, and the server finds the key by itself
 //	ACP_CLIENT_CERT    PEM file with the client's certificate and its chain, for both TLS methods; tokens
-//	                   are bound to it when ACP_DPOP_KEY is absent
+//	                   are bound to it when ACP_DPOP_KEY is absent, with private_key_jwt, too
+//	ACP_CLIENT_CERT_KEY  PEM file with the certificate's key; absent: it is ACP_CLIENT_KEY
 //	ACP_DPOP_KEY       PEM file with the key that tokens are bound to; absent: with private_key_jwt one is
 //	                   made at the start, and the tokens are good for nothing after the end
 //	ACP_RESPONSE_MODE  query (the default), form_post, jwt (the default of fapi2-message-signing, which takes
@@ -36,15 +36,16 @@ type config struct {
 	dpop          *acpclient.DPoP
 	requestObject *acpclient.RequestObject
 
-	certificate *tls.Certificate // the client's, to which tokens without dpop are bound
-	own         *tls.Certificate // the program's; nil serves http
-	passing     bool             // the key of dpop ends with the process
+	certificate *acpclient.MutualTLS // beside auth, to which tokens without dpop are bound
+	own         *tls.Certificate     // the program's; nil serves http
+	passing     bool                 // the key of dpop ends with the process
 }
 
 // variables are as rp.Variables.
 var variables = func() map[string]string {
 	all := maps.Clone(rp.Variables)
 	all["Profile"], all["Auth"], all["RequestObject"], all["DPoP"] = "ACP_PROFILE", "ACP_CLIENT_KEY", "ACP_CLIENT_KEY", "ACP_DPOP_KEY"
+	all["Certificate"] = "ACP_CLIENT_CERT"
 	return all
 }()
 
@@ -53,7 +54,7 @@ var variables = func() map[string]string {
 func parse(environ []string) (config, error) {
 	var c config
 	err := c.Parse(environ, []string{
-		"ACP_PROFILE", "ACP_CLIENT_AUTH", "ACP_CLIENT_KEY", "ACP_CLIENT_KEY_ID", "ACP_CLIENT_CERT", "ACP_DPOP_KEY", "ACP_TLS_CERT", "ACP_TLS_KEY",
+		"ACP_PROFILE", "ACP_CLIENT_AUTH", "ACP_CLIENT_KEY", "ACP_CLIENT_KEY_ID", "ACP_CLIENT_CERT", "ACP_CLIENT_CERT_KEY", "ACP_DPOP_KEY", "ACP_TLS_CERT", "ACP_TLS_KEY",
 	}, func(s env.Settings) error {
 		return env.First(
 			func() error { return c.choose(s) },
@@ -89,33 +90,51 @@ func (c *config) authenticate(s env.Settings) error {
 	if signs {
 		c.requestObject = &acpclient.RequestObject{Key: key, KeyID: id}
 	}
+	certificate, err := clientCertificate(s)
+	if err != nil {
+		return err
+	}
 	switch cmp.Or(s.Text("ACP_CLIENT_AUTH"), "private_key_jwt") {
 	case "private_key_jwt":
-		if s.Text("ACP_CLIENT_CERT") != "" {
-			return env.Mistake("ACP_CLIENT_CERT", "is for ACP_CLIENT_AUTH=tls_client_auth and self_signed_tls_client_auth only")
-		}
-		c.auth = acpclient.PrivateKeyJWT{Key: key, KeyID: id}
+		c.auth, c.certificate = acpclient.PrivateKeyJWT{Key: key, KeyID: id}, certificate
 	case "tls_client_auth", "self_signed_tls_client_auth":
 		if id != "" && !signs {
 			return env.Mistake("ACP_CLIENT_KEY_ID", "is for a key that signs; ACP_CLIENT_AUTH and ACP_PROFILE have it sign nothing")
 		}
-		if s.Text("ACP_CLIENT_CERT") == "" {
+		if certificate == nil {
 			return env.Mistake("ACP_CLIENT_CERT", "is required by ACP_CLIENT_AUTH")
 		}
-		if c.certificate, err = s.Certificate("ACP_CLIENT_CERT", "ACP_CLIENT_KEY"); err != nil {
-			return err
-		}
-		c.auth = acpclient.MutualTLS{Certificate: *c.certificate}
+		c.auth = *certificate
 	default:
 		return env.Mistake("ACP_CLIENT_AUTH", "must be private_key_jwt, tls_client_auth or self_signed_tls_client_auth")
 	}
 	return nil
 }
 
+// clientCertificate is nil where there is none.
+func clientCertificate(s env.Settings) (*acpclient.MutualTLS, error) {
+	key := "ACP_CLIENT_KEY"
+	if s.Text("ACP_CLIENT_CERT_KEY") != "" {
+		key = "ACP_CLIENT_CERT_KEY"
+	}
+	if s.Text("ACP_CLIENT_CERT") == "" {
+		if key == "ACP_CLIENT_CERT_KEY" {
+			return nil, env.Mistake(key, "is set without ACP_CLIENT_CERT")
+		}
+		return nil, nil
+	}
+	certificate, err := s.Certificate("ACP_CLIENT_CERT", key)
+	if err != nil {
+		return nil, err
+	}
+	return &acpclient.MutualTLS{Certificate: *certificate}, nil
+}
+
 // bind says what the tokens are bound to, if not to the certificate.
 func (c *config) bind(s env.Settings) error {
+	_, byTLS := c.auth.(acpclient.MutualTLS)
 	key, err := s.Key("ACP_DPOP_KEY")
-	if err == nil && key == nil && c.certificate == nil {
+	if err == nil && key == nil && !byTLS && c.certificate == nil {
 		c.passing = true
 		key, err = throwaway.Key()
 	}

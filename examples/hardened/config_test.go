@@ -83,7 +83,8 @@ func TestWrongSettings(t *testing.T) {
 		"tls_client_auth without":       {settings("ACP_CLIENT_AUTH=tls_client_auth"), "ACP_CLIENT_CERT"},
 		"certificate of another key":    {settings(selfSigned, otherCertificate), "ACP_CLIENT_CERT"},
 		"certificate without PEM":       {settings(selfSigned, "ACP_CLIENT_CERT="+apptest.File(t, canary)), "ACP_CLIENT_CERT"},
-		"certificate unused":            {settings(certificate), "ACP_CLIENT_CERT"},
+		"certificate's key alone":       {settings("ACP_CLIENT_CERT_KEY=" + keyFile), "ACP_CLIENT_CERT_KEY"},
+		"certificate and foreign key":   {settings(otherCertificate), "ACP_CLIENT_CERT"},
 		"DPoP key missing":              {settings("ACP_DPOP_KEY=/" + canary), "ACP_DPOP_KEY"},
 		"DPoP key too small":            {settings("ACP_DPOP_KEY=" + smallKey), "ACP_DPOP_KEY"},
 		"DPoP key for ES384":            {settings("ACP_DPOP_KEY=" + p384Key), "ACP_DPOP_KEY"},
@@ -121,10 +122,11 @@ func TestGoodSettings(t *testing.T) {
 	}{
 		"nothing more":           {nil, true, false, true, false, true},
 		"a DPoP key":             {[]string{dpop}, false, false, true, false, true},
-		"a certificate":          {[]string{"ACP_CLIENT_AUTH=tls_client_auth", certificate}, false, true, false, false, false},
-		"a certificate and DPoP": {[]string{selfSigned, certificate, dpop}, false, true, true, false, false},
+		"a certificate":          {[]string{"ACP_CLIENT_AUTH=tls_client_auth", certificate}, false, false, false, false, false},
+		"a certificate and DPoP": {[]string{selfSigned, certificate, dpop}, false, false, true, false, false},
+		"a certificate beside":   {[]string{certificate}, false, true, false, false, true},
 		"signed":                 {[]string{signing, "ACP_CLIENT_KEY_ID=k"}, true, false, true, true, true},
-		"signed by certificate":  {[]string{signing, selfSigned, certificate, "ACP_CLIENT_KEY_ID=k"}, false, true, false, true, false},
+		"signed by certificate":  {[]string{signing, selfSigned, certificate, "ACP_CLIENT_KEY_ID=k"}, false, false, false, true, false},
 	} {
 		c, err := parse(append([]string{
 			"ACP_ISSUER=https://as.example", "ACP_CLIENT_ID=hardened", key, "ACP_REDIRECT_URL=https://app.example/callback",

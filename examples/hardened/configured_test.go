@@ -93,6 +93,9 @@ func TestConfigured(t *testing.T) {
 			acptest.Options{TLS: true, RequireRequestObject: true, Client: acptest.Client{Key: public, RequestKey: public, DPoPBound: true}},
 			[]string{signing, "ACP_CLIENT_KEY_ID=key-1", "ACP_RESPONSE_MODE=form_post.jwt"},
 		},
+		"certificate beside a key": {
+			acptest.Options{MTLS: true, Client: acptest.Client{Key: public}}, []string{certFile, "ACP_CLIENT_KEY_ID=key-1"},
+		},
 		"certificate": {acptest.Options{MTLS: true, Client: byTLS}, []string{selfSigned, certFile}},
 		"certificate, signed": {
 			acptest.Options{MTLS: true, RequireRequestObject: true, Client: signedByTLS},
@@ -161,7 +164,7 @@ func TestConfigured(t *testing.T) {
 					for _, secret := range []string{"client_assertion", "code", "code_verifier", "request"} {
 						secrets = append(secrets, r.Form.Get(secret))
 					}
-					if assertion := r.Form.Get("client_assertion"); (assertion == "") != row.server.MTLS || assertion != "" && kid(t, assertion) != "key-1" {
+					if assertion := r.Form.Get("client_assertion"); (assertion == "") != (row.server.Client.AuthMethod == acptest.AuthSelfSignedTLS) || assertion != "" && kid(t, assertion) != "key-1" {
 						t.Errorf("%s: assertion %q", e, assertion)
 					}
 				}

@@ -24,7 +24,7 @@ func main() { serve.Main(run) }
 // login is that of examples/webapp, but for its first line: there are a profile, and keys.
 func login(c config, log *slog.Logger) (*acpclient.Client, *middleware.Authenticator, error) {
 	client, err := acpclient.New(acpclient.Config{
-		Profile: c.profile, DPoP: c.dpop, RequestObject: c.requestObject,
+		Profile: c.profile, DPoP: c.dpop, Certificate: c.certificate, RequestObject: c.requestObject,
 		Issuer: c.Issuer, ClientID: c.ClientID, Auth: c.auth, RedirectURL: c.RedirectURL,
 		Scopes: c.Scopes, ResponseMode: c.ResponseMode, RootCAs: c.RootCAs, Logger: log,
 	})
@@ -52,20 +52,14 @@ func routes(c config, auth *middleware.Authenticator, log *slog.Logger) http.Han
 	return serve.Exactly(auth.Handler(mux))
 }
 
-// caller asks the API as the user. That the client has the token's key is proven by HTTPClient, and that it
-// has the token's certificate by the connection, which is the application's own.
+// caller asks the API as the user. That the client has the key or the certificate of the token is proven by HTTPClient.
 func caller(c config, auth *middleware.Authenticator, log *slog.Logger) http.HandlerFunc {
-	certified := c.BearerClient(c.certificate)
 	return func(w http.ResponseWriter, r *http.Request) {
 		session := middleware.SessionFromContext(r.Context())
-		token, err := session.AccessToken(r.Context())
-		switch {
-		case err != nil:
+		if _, err := session.AccessToken(r.Context()); err != nil {
 			auth.WriteError(w, r, err)
-		case c.dpop != nil:
-			c.ShowAPI(w, r, session.HTTPClient(), "", log)
-		default:
-			c.ShowAPI(w, r, certified, token, log)
+			return
 		}
+		c.ShowAPI(w, r, session.HTTPClient(), "", log)
 	}
 }

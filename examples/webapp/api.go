@@ -16,7 +16,7 @@ type apiCaller struct {
 }
 
 func newAPICaller(c config, auth *middleware.Authenticator, log *slog.Logger) *apiCaller {
-	return &apiCaller{config: c, auth: auth, log: log, client: c.BearerClient(nil)}
+	return &apiCaller{config: c, auth: auth, log: log, client: c.BearerClient()}
 }
 
 // call asks the API with the user's access token, which is refreshed first when

@@ -20,15 +20,10 @@ const (
 	apiTime      = 5 * time.Second
 )
 
-// BearerClient is for the API, which is asked as whoever has the token, with a client certificate where the token is
-// bound to one; nil is none.
-func (c *Config) BearerClient(certificate *tls.Certificate) *http.Client {
+// BearerClient is for the API, which is asked as whoever has the token.
+func (c *Config) BearerClient() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: c.RootCAs, MinVersion: tls.VersionTLS12}
-	if certificate != nil {
-		// Whatever the API's list of authorities says: a self-signed certificate is on none.
-		transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
-	}
 	return &http.Client{
 		Transport: transport,
 		// The token is for this API and not for whom it points to.
