@@ -35,9 +35,9 @@ type Authenticator struct {
 	memory       *memory
 	opened       *opened
 	refresher    *refresher
-	shelf        *shelf            // nil: sessions live in cookies
-	unstored     *unstored         // nil without shelf
-	roster       *roster           // nil without shelf
+	shelf        *shelf    // nil: sessions live in cookies
+	unstored     *unstored // nil without shelf
+	roster       *roster   // nil without shelf
 }
 
 // New checks the configuration and returns an Authenticator, without any request. The
