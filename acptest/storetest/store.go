@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	patience = 30 * time.Second // for one call; middleware waits two
+	patience = 10 * time.Second // for one call; middleware waits two
 	skew     = time.Second      // between the store's clock and ours
 	late     = 2 * time.Second  // an expired entry may still be seen: skew, rounding, our own delay
 )
