@@ -45,8 +45,8 @@ func isWord(s string) bool {
 // scrub takes out what the request itself held, should the server have sent it back.
 func (e *Error) scrub(secrets []string) {
 	for _, secret := range secrets {
-		if len(secret) < 4 {
-			continue // it would be found in every text
+		if len(secret) < leastSecret {
+			continue
 		}
 		for _, text := range []*string{&e.Code, &e.Description, &e.Cause, &e.Hint, &e.TraceID} {
 			if len(*text) > maxText-utf8.UTFMax { // it may have been cut within the secret
@@ -57,9 +57,12 @@ func (e *Error) scrub(secrets []string) {
 	}
 }
 
+// leastSecret is the length in bytes from which a text is searched: less would be found in every one.
+const leastSecret = 4
+
 // withoutStart takes away what the text ends with and the secret begins with.
 func withoutStart(text, secret string) string {
-	for n := min(len(secret)-1, len(text)); n > 0; n-- {
+	for n := min(len(secret)-1, len(text)); n >= leastSecret; n-- {
 		if strings.HasSuffix(text, secret[:n]) {
 			return text[:len(text)-n]
 		}
